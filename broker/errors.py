@@ -1,0 +1,165 @@
+"""Everything that a consumer can be told went wrong.
+
+    BrokerError
+    ├── ValidationFailed       400 validation_error
+    ├── CapabilityUnsupported  400 capability_unsupported
+    ├── InsufficientDisk       400 insufficient_disk
+    ├── HardMaxExceeded        400 hard_max_exceeded
+    ├── InsufficientFunds      402 insufficient_funds
+    ├── Forbidden              403 permission_denied
+    ├── NotFound               404 resource_not_found
+    │   └── NoOfferFits        404 no_offer_fits
+    ├── Conflict               409 conflict
+    ├── ProviderRefused        502 provider_error
+    ├── ProviderUnavailable    503 provider_unavailable
+    ├── StaleInventory         503 stale_inventory
+    └── NotReady               503 not_ready
+
+The docstring of a class is its default message. `details` names the fields that are
+wrong; `extra` holds further top-level fields of the JSON body.
+
+Two more never leave the process as they are: `StaleWrite` makes a writer read again,
+`StartupError` ends the process with exit code 2 and its message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One wrong field."""
+
+    field: str
+    message: str
+
+
+class BrokerError(Exception):
+    """The broker could not do what was asked."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    retry_suggested: ClassVar[bool | None] = None
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        details: Sequence[Detail] = (),
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message or (self.__doc__ or "").strip())
+        self.details = tuple(details)
+        self.extra = dict(extra or {})
+
+
+class ValidationFailed(BrokerError):
+    """The request is not valid."""
+
+    status = 400
+    code = "validation_error"
+
+
+class CapabilityUnsupported(BrokerError):
+    """The provider cannot do what was asked for."""
+
+    status = 400
+    code = "capability_unsupported"
+
+
+class InsufficientDisk(BrokerError):
+    """The disk is too small for the model."""
+
+    status = 400
+    code = "insufficient_disk"
+
+
+class HardMaxExceeded(BrokerError):
+    """The whole reservation would pass the hard maximum."""
+
+    status = 400
+    code = "hard_max_exceeded"
+
+
+class InsufficientFunds(BrokerError):
+    """The marketplace account cannot pay the reservation."""
+
+    status = 402
+    code = "insufficient_funds"
+
+
+class Forbidden(BrokerError):
+    """This is not allowed."""
+
+    status = 403
+    code = "permission_denied"
+
+
+class NotFound(BrokerError):
+    """There is nothing under this name."""
+
+    status = 404
+    code = "resource_not_found"
+
+
+class NoOfferFits(NotFound):
+    """No offer fits the criteria."""
+
+    code = "no_offer_fits"
+
+
+class Conflict(BrokerError):
+    """The request does not fit the present state."""
+
+    status = 409
+    code = "conflict"
+
+
+class ProviderRefused(BrokerError):
+    """The marketplace refused the request."""
+
+    status = 502
+    code = "provider_error"
+
+
+class ProviderUnavailable(BrokerError):
+    """No marketplace can be reached."""
+
+    status = 503
+    code = "provider_unavailable"
+    retry_suggested = True
+
+
+class StaleInventory(BrokerError):
+    """The offer is no longer available."""
+
+    status = 503
+    code = "stale_inventory"
+    retry_suggested = True
+
+
+class NotReady(BrokerError):
+    """The broker is starting or stopping."""
+
+    status = 503
+    code = "not_ready"
+    retry_suggested = True
+
+
+class StaleWrite(Exception):
+    """Somebody else has written this session since it was read."""
+
+
+class DuplicateSession(Exception):
+    """The consumer already has a live session of this offer."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(session_id)
+        self.session_id = session_id
+
+
+class StartupError(Exception):
+    """The broker cannot start; the message says why and what to do."""

@@ -1,0 +1,1 @@
+"""SQL and nothing else: schema, migrations, queries, transactions."""

@@ -1,0 +1,1 @@
+"""Adapters for GPU marketplaces. Knows nothing of the broker."""

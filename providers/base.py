@@ -1,0 +1,261 @@
+"""The port: what every marketplace adapter promises, and the values that cross it.
+
+An adapter is five calls. It keeps no state that a restart may lose, reads no clock
+(a `now` callable is handed to it), and knows nothing of sessions: it sees offers,
+instances and labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+INCLUDED_DISK_GB = 50
+"""The disk that the price of every listed offer includes, in GB."""
+
+
+class LaunchMode(StrEnum):
+    """What a launched machine promises to its consumer."""
+
+    SSH = "ssh"
+    ENTRYPOINT = "entrypoint"
+
+
+class InstanceStatus(StrEnum):
+    """What the provider says of an instance, in one vocabulary for all providers."""
+
+    STARTING = "starting"
+    """Accepted, not up yet. Words that an adapter does not know land here too."""
+    RUNNING = "running"
+    """Up, says the provider. Nothing is proved by it."""
+    STOPPED = "stopped"
+    """Halted by somebody; it may bill its disk."""
+    OFFLINE = "offline"
+    """The provider has lost sight of it."""
+    FAILED = "failed"
+    """The provider says that it will never run."""
+    ENDING = "ending"
+    """Destruction was accepted; it is still listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Something rentable, as seen at an instant.
+
+    Prices are USD per hour for the whole offer. Unknown is None, never a guess.
+    """
+
+    provider: str
+    provider_id: str
+    gpu_type: str
+    """The display name of `providers.gpus`, for example "RTX 4090"."""
+    gpu_count: int
+    vram_gb: int
+    """Nominal memory of one GPU, in GB."""
+    price_per_hour: Decimal
+    """With `INCLUDED_DISK_GB` of disk."""
+    disk_price_per_gb_hour: Decimal
+    fetched_at: datetime
+    location: str | None = None
+    country: str | None = None
+    """ISO 3166 alpha-2, upper case."""
+    machine_id: str | None = None
+    """The host behind the offer: offers of one host exclude each other."""
+    reliability: float | None = None
+    """0 to 1."""
+    verified: bool | None = None
+    cuda_version: float | None = None
+    interruptible: bool = False
+    exclusive: bool = True
+    """Can be rented once. False where one listing stands for many machines."""
+    max_disk_gb: int | None = None
+    max_duration: timedelta | None = None
+    """How long it can be rented at most; None is without limit."""
+    prior: float = 1.0
+    """How far the listing itself is to be believed: 1.0 for a live list, less for a price list."""
+
+    @property
+    def id(self) -> str:
+        """`{provider}-{provider_id}`; split it at the first hyphen."""
+        return f"{self.provider}-{self.provider_id}"
+
+    def price_with_disk(self, disk_gb: int) -> Decimal:
+        """USD per hour with `disk_gb` of disk instead of the included one."""
+        return self.price_per_hour + (disk_gb - INCLUDED_DISK_GB) * self.disk_price_per_gb_hour
+
+
+@dataclass(frozen=True, slots=True)
+class OfferList:
+    """One reading of the market."""
+
+    offers: tuple[Offer, ...]
+    dropped: int = 0
+    """Rows that could not be understood."""
+    complete: bool = True
+    """False where the market is known to hold more than was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A TCP address that a consumer can reach."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A rented machine as the provider sees it."""
+
+    id: str
+    label: str | None
+    status: InstanceStatus
+    detail: str = ""
+    """The provider's own words about the status, at most 300 characters."""
+    ssh: tuple[Endpoint, ...] = ()
+    """Where SSH may answer, the preferred one first; empty until known."""
+    ssh_user: str = "root"
+    ports: Mapping[int, Endpoint] = field(default_factory=dict)
+    """Port inside the machine -> where it is published."""
+    price_per_hour: Decimal | None = None
+    """What the provider really charges, disk included; None until it says so."""
+    created_at: datetime | None = None
+    gpu_type: str | None = None
+    gpu_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSpec:
+    """Everything an adapter needs to turn an offer into an instance."""
+
+    offer: Offer
+    label: str
+    """Set by the very call that creates the instance."""
+    public_keys: tuple[str, ...]
+    """OpenSSH lines that must be able to log in."""
+    disk_gb: int = INCLUDED_DISK_GB
+    launch_mode: LaunchMode = LaunchMode.SSH
+    image: str | None = None
+    """None: the adapter's default image for SSH machines."""
+    args: tuple[str, ...] = ()
+    """Arguments of the image's entrypoint, in entrypoint mode."""
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    on_start: str | None = field(default=None, repr=False)
+    """Shell text that the machine runs when it has started."""
+    ports: tuple[int, ...] = ()
+    """Ports inside the machine to publish, beside SSH."""
+    template_hash_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prepared image with its settings, as a provider publishes it."""
+
+    hash_id: str
+    name: str
+    image: str
+    provider: str
+    id: int | None = None
+    tag: str | None = None
+    env: str | None = None
+    """Docker flags, as the provider keeps them: `-p 1111:1111 -e A=1`."""
+    onstart: str | None = None
+    runtype: str | None = None
+    use_ssh: bool = True
+    ssh_direct: bool = True
+    recommended: bool = False
+    recommended_disk_space: int | None = None
+    extra_filters: str | None = None
+    """JSON text: conditions on the offer, in the provider's own words."""
+    creator_id: int | None = None
+    created_at: datetime | None = None
+    count_created: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a provider can do, as data, so that nothing above it asks for its name."""
+
+    launch_modes: frozenset[LaunchMode]
+    settle: timedelta
+    """How long after a lost reply a new instance may still appear in the list."""
+    direct_proof: bool
+    """`get` may be asked for every ending; otherwise endings are proved by lists."""
+    custom_image: bool = True
+    environment: bool = True
+    on_start: bool = True
+    published_ports: bool = True
+    templates: bool = False
+    balance: bool = False
+    preserves_storage: bool = False
+    watchdog: bool = False
+
+
+class Provider(Protocol):
+    """One marketplace account.
+
+    Every call raises a `providers.errors.ProviderError` and nothing else, and may be
+    cancelled. Calls never repeat themselves when that could act twice.
+    """
+
+    @property
+    def name(self) -> str:
+        """The provider's name: what stands before the hyphen of an offer id."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def list_offers(self) -> OfferList:
+        """Read the whole market, unfiltered: every rentable on-demand offer."""
+        ...
+
+    async def create(self, spec: LaunchSpec) -> Instance:
+        """Rent `spec.offer` with `spec.label` on it, exactly once.
+
+        Returning means made. `OutcomeUnknown` means that it may have been made:
+        look for the label. Any other error means that nothing was made.
+        """
+        ...
+
+    async def list_instances(self) -> Sequence[Instance]:
+        """Every instance of the account, ours or not, complete, or an error.
+
+        A failed, partial or odd answer raises: it is never an empty list.
+        """
+        ...
+
+    async def get(self, instance_id: str) -> Instance:
+        """One instance. `NotFound` is the provider's own word that it is gone."""
+        ...
+
+    async def destroy(self, instance_id: str) -> None:
+        """Ask for the end of an instance. Returning means accepted, not yet gone.
+
+        `NotFound` means that there is nothing left to destroy. Safe to repeat.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections and helpers. Rented instances stay as they are."""
+        ...
+
+
+@runtime_checkable
+class HasTemplates(Protocol):
+    """A provider that publishes templates (`capabilities.templates`)."""
+
+    async def list_templates(self) -> Sequence[Template]: ...
+
+
+@runtime_checkable
+class HasBalance(Protocol):
+    """A provider that tells the account's credit (`capabilities.balance`)."""
+
+    async def balance(self) -> Decimal:
+        """Spendable USD."""
+        ...
