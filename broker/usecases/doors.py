@@ -1,0 +1,175 @@
+"""One door to each provider: a deadline on every call, a listener, the provider's health.
+
+Everything above the providers goes through a door. It adds no retries: whoever calls
+decides whether a call may be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from time import monotonic
+from typing import Protocol, TypeVar
+
+from providers.base import (
+    Capabilities,
+    HasBalance,
+    HasTemplates,
+    Instance,
+    LaunchSpec,
+    OfferList,
+    Provider,
+    Template,
+)
+from providers.errors import (
+    NotFound,
+    OfferGone,
+    OutcomeUnknown,
+    ProviderError,
+    Unauthorized,
+    Unavailable,
+)
+
+T = TypeVar("T")
+
+_DEADLINES = {
+    "list_offers": timedelta(seconds=90),
+    "list_instances": timedelta(seconds=30),
+    "get": timedelta(seconds=30),
+    "create": timedelta(seconds=150),
+    "destroy": timedelta(seconds=60),
+    "list_templates": timedelta(seconds=30),
+    "balance": timedelta(seconds=30),
+}
+"""Longest time per call. Creating may take a minute at TensorDock, offers a walk of the market."""
+
+_TRIED_OFTEN = {"list_offers", "list_instances"}
+"""The operations every provider is asked for all the time; both failing means that it is down."""
+
+_NO_FAULT_OF_THE_PROVIDER = (NotFound, OfferGone)
+
+
+class ProviderState(StrEnum):
+    """How far a provider can be used."""
+
+    READY = "ready"
+    DEGRADED = "degraded"
+    DOWN = "down"
+    NEEDS_SETUP = "needs_setup"
+
+
+class CallListener(Protocol):
+    """Is told of every provider call, after it."""
+
+    def provider_called(
+        self, provider: str, operation: str, seconds: float, error: ProviderError | None
+    ) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the latest calls say of a provider."""
+
+    state: ProviderState
+    reasons: tuple[str, ...] = ()
+
+
+class Door:
+    """A provider behind deadlines, metrics and a record of its health."""
+
+    def __init__(
+        self, provider: Provider, listener: CallListener, *, now: Callable[[], datetime]
+    ) -> None:
+        self._provider = provider
+        self._listener = listener
+        self._now = now
+        self._failing: dict[str, tuple[datetime, ProviderError]] = {}
+
+    @property
+    def name(self) -> str:
+        return self._provider.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._provider.capabilities
+
+    @property
+    def health(self) -> Health:
+        """Ready; degraded: something fails; down: both lists do; needs_setup: bad credentials."""
+        reasons = tuple(
+            f"{operation} fails since {since:%Y-%m-%dT%H:%M:%SZ}: {error}"
+            for operation, (since, error) in sorted(self._failing.items())
+        )
+        if not reasons:
+            return Health(ProviderState.READY)
+        if any(isinstance(error, Unauthorized) for _, error in self._failing.values()):
+            return Health(ProviderState.NEEDS_SETUP, reasons)
+        is_down = self._failing.keys() >= _TRIED_OFTEN
+        return Health(ProviderState.DOWN if is_down else ProviderState.DEGRADED, reasons)
+
+    async def list_offers(self) -> OfferList:
+        return await self._call("list_offers", self._provider.list_offers())
+
+    async def create(self, spec: LaunchSpec) -> Instance:
+        """As the provider's; a deadline that passes is an unknown outcome."""
+        try:
+            return await self._call("create", self._provider.create(spec))
+        except Unavailable as error:
+            if isinstance(error.__cause__, TimeoutError):
+                raise OutcomeUnknown(str(error)) from error
+            raise
+
+    async def list_instances(self) -> Sequence[Instance]:
+        return await self._call("list_instances", self._provider.list_instances())
+
+    async def get(self, instance_id: str) -> Instance:
+        return await self._call("get", self._provider.get(instance_id))
+
+    async def destroy(self, instance_id: str) -> None:
+        await self._call("destroy", self._provider.destroy(instance_id))
+
+    async def list_templates(self) -> Sequence[Template]:
+        """The provider's templates; none where it has none."""
+        if not isinstance(self._provider, HasTemplates):
+            return ()
+        return await self._call("list_templates", self._provider.list_templates())
+
+    async def balance(self) -> Decimal | None:
+        """Spendable USD; None where the provider does not tell."""
+        if not isinstance(self._provider, HasBalance):
+            return None
+        return await self._call("balance", self._provider.balance())
+
+    async def close(self) -> None:
+        await self._provider.close()
+
+    async def _call(self, operation: str, call: Awaitable[T]) -> T:
+        begun = monotonic()
+        try:
+            result = await self._within_deadline(operation, call)
+        except ProviderError as error:
+            self._listener.provider_called(self.name, operation, monotonic() - begun, error)
+            self._note(operation, error)
+            raise
+        self._listener.provider_called(self.name, operation, monotonic() - begun, None)
+        self._note(operation, None)
+        return result
+
+    async def _within_deadline(self, operation: str, call: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(_DEADLINES[operation].total_seconds()):
+                return await call
+        except TimeoutError as error:
+            message = f"{self.name} did not answer {operation} in time."
+            raise Unavailable(message) from error
+
+    def _note(self, operation: str, error: ProviderError | None) -> None:
+        if error is None or isinstance(error, _NO_FAULT_OF_THE_PROVIDER):
+            self._failing.pop(operation, None)
+            return
+        since, _ = self._failing.get(operation, (self._now(), error))
+        self._failing[operation] = (since, error)
