@@ -326,6 +326,22 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """What a session's row says about the instances that carry its labels."""
+
+    session_id: str
+    status: Status
+    attempt: int
+    """The number of the current attempt: only its instance can be held."""
+    instance_id: str | None
+    """Of the current attempt; None while it is open whether one was made."""
+    is_closed: bool
+    """The current attempt is over: it holds nothing any more."""
+    tombstones: Mapping[int, datetime] = field(default_factory=dict)
+    """Attempt -> until when an instance that appears late under its label is buried."""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """Everything that one transaction writes about one session."""
 

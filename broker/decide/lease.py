@@ -1,0 +1,69 @@
+"""The bound of a session in time: when it ends, how far it may be extended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from broker.errors import HardMaxExceeded
+from broker.model import Reason, Session, Watch
+
+LABEL_MARGIN = timedelta(hours=1)
+"""How long after its hard maximum a label still lets its instance live."""
+
+EXPIRY_WARNING = timedelta(minutes=5)
+"""How long before its end a session announces it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The instants that bound a session."""
+
+    expires_at: datetime
+    hard_max_at: datetime
+    label_deadline: datetime
+
+
+def grant_lease(now: datetime, reservation: timedelta, hard_max: timedelta) -> Lease:
+    """The lease of a session created at `now`; raises HardMaxExceeded."""
+    if reservation > hard_max:
+        raise HardMaxExceeded(
+            f"The reservation of {_hours(reservation)} h passes the hard maximum of "
+            f"{_hours(hard_max)} h."
+        )
+    hard_max_at = now + hard_max
+    deadline = (hard_max_at + LABEL_MARGIN).replace(second=0, microsecond=0)
+    return Lease(now + reservation, hard_max_at, deadline + timedelta(minutes=1))
+
+
+def extend(session: Session, by: timedelta) -> datetime:
+    """The new end of a session; raises HardMaxExceeded where it would pass the hard maximum."""
+    expires_at = session.expires_at + by
+    if expires_at > session.hard_max_at:
+        longest = session.hard_max_at - session.created_at
+        raise HardMaxExceeded(
+            f"The whole reservation would be {_hours(expires_at - session.created_at)} h; "
+            f"the hard maximum is {_hours(longest)} h."
+        )
+    return expires_at
+
+
+def overdue(watch: Watch, now: datetime) -> Reason | None:
+    """Why the lease is over at `now`; None while it is not."""
+    if watch.expires_at <= now:
+        return Reason.EXPIRED
+    return Reason.HARD_MAXIMUM if watch.hard_max_at <= now else None
+
+
+def due_at(watch: Watch) -> datetime:
+    """The instant at which the lease is over."""
+    return min(watch.expires_at, watch.hard_max_at)
+
+
+def needs_warning(watch: Watch, now: datetime) -> bool:
+    """Whether the approaching end has still to be announced."""
+    return watch.warned_for != watch.expires_at and due_at(watch) - now <= EXPIRY_WARNING
+
+
+def _hours(span: timedelta) -> str:
+    return f"{span / timedelta(hours=1):g}"

@@ -1,0 +1,304 @@
+"""What each thing that happens to a session writes, as values: one transaction each.
+
+Every function takes what was read and an instant, and returns the `Change` to commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from broker.decide.confidence import BLAMES_OFFER
+from broker.decide.plain import plain
+from broker.decide.states import Move, advance
+from broker.model import (
+    Access,
+    Accrual,
+    Attempt,
+    Change,
+    Event,
+    Failure,
+    Outcome,
+    Reason,
+    Session,
+    Status,
+    Wanted,
+)
+from providers.base import Instance, Offer
+
+TOMBSTONE = timedelta(minutes=30)
+"""How long an instance that appears after a lost reply is buried on sight."""
+
+
+def record(session: Session, attempt: Attempt) -> Change:
+    """A new session with its first attempt, before any provider is called."""
+    data = {
+        "consumer_id": session.request.consumer_id,
+        "offer_id": attempt.offer.id,
+        "label": attempt.label,
+        "expires_at": session.expires_at,
+        "price_per_hour": session.price_per_hour,
+    }
+    event = _event("session.created", session, session.created_at, data)
+    return Change("record", session, attempt, (event,))
+
+
+def launch(session: Session, attempt: Attempt, now: datetime) -> Change:
+    """The creating call goes out: from here on an instance may exist."""
+    after = session
+    if attempt.n == 1:
+        after = replace(session, status=advance(session.status, Move.LAUNCH))
+    data = {"attempt": attempt.n, "offer_id": attempt.offer.id, "label": attempt.label}
+    event = _event("session.provisioning", session, now, data)
+    return Change("launch", after, replace(attempt, unknown_since=now), (event,))
+
+
+def accept(
+    session: Session, attempt: Attempt, instance: Instance, now: datetime, timeout: timedelta
+) -> Change:
+    """The provider has made an instance: the meter and the deadline run from here."""
+    begins_at = attempt.accepted_at or now
+    price = instance.price_per_hour or attempt.price_per_hour
+    made = replace(
+        attempt,
+        instance_id=instance.id,
+        accepted_at=begins_at,
+        deadline_at=begins_at + timeout,
+        unknown_since=None,
+        price_per_hour=price,
+    )
+    data = {"attempt": attempt.n, "instance_id": instance.id, "deadline_at": made.deadline_at}
+    return Change(
+        "accept",
+        replace(session, price_per_hour=price),
+        made,
+        (_event("attempt.accepted", session, now, data),),
+        accrual=_meter(session, made),
+    )
+
+
+def reprice(session: Session, attempt: Attempt, price: Decimal, now: datetime) -> Change:
+    """The provider says what it really charges, within the tolerance."""
+    priced = replace(attempt, price_per_hour=price)
+    data = {"attempt": attempt.n, "before": attempt.price_per_hour, "price_per_hour": price}
+    return Change(
+        "reprice",
+        replace(session, price_per_hour=price),
+        priced,
+        (_event("attempt.repriced", session, now, data),),
+        accrual=_meter(session, priced),
+    )
+
+
+def lose_reply(session: Session, attempt: Attempt, detail: str, now: datetime) -> Change:
+    """It cannot be told whether an instance was made."""
+    data = {"attempt": attempt.n, "detail": detail, "reason": Reason.OUTCOME_UNKNOWN}
+    event = _event("attempt.outcome_unknown", session, now, data)
+    return Change("lose-reply", session, replace(attempt, unknown_since=now), (event,))
+
+
+def bury(session: Session, attempt: Attempt, now: datetime) -> Change:
+    """No instance appeared after a lost reply: the attempt is over, a tombstone stays."""
+    detail = "The reply to the creation was lost, and no machine appeared."
+    over = replace(
+        attempt,
+        unknown_since=None,
+        reason=Reason.OUTCOME_UNKNOWN,
+        detail=detail,
+        ended_at=now,
+        outcome=Outcome.UNKNOWN,
+        tombstone_until=now + TOMBSTONE,
+    )
+    data = {"attempt": attempt.n, "detail": detail, "tombstone_until": over.tombstone_until}
+    return Change("bury", session, over, (_event("attempt.unresolved", session, now, data),))
+
+
+def refuse(
+    session: Session, attempt: Attempt, reason: Reason, detail: str, now: datetime
+) -> Change:
+    """The provider has made nothing: the attempt is over."""
+    over = replace(
+        attempt,
+        unknown_since=None,
+        reason=reason,
+        detail=detail,
+        ended_at=now,
+        outcome=Outcome.REFUSED,
+    )
+    event = _event("attempt.refused", session, now, _why(attempt, reason, detail))
+    failure = _failure(attempt, reason, now)
+    return Change("refuse", session, over, (event,), failure=failure)
+
+
+def abandon(session: Session, attempt: Attempt, now: datetime) -> Change:
+    """The session is not wanted any more before the provider was called."""
+    over = replace(attempt, reason=session.reason, ended_at=now, outcome=Outcome.REFUSED)
+    event = _event("attempt.abandoned", session, now, {"attempt": attempt.n})
+    return Change("abandon", session, over, (event,))
+
+
+def locate(session: Session, access: Access, now: datetime) -> Change:
+    """It is known where the machine will be reached."""
+    ssh = access.ssh
+    data = {"ssh_host": ssh.host if ssh else None, "ssh_port": ssh.port if ssh else None}
+    event = _event("attempt.located", session, now, data)
+    return Change("locate", replace(session, access=access), None, (event,))
+
+
+def verify(
+    session: Session, attempt: Attempt, access: Access, evidence: Mapping[str, Any], now: datetime
+) -> Change:
+    """The promised access is proved."""
+    running = replace(
+        session,
+        status=advance(session.status, Move.VERIFY),
+        access=access,
+        running_at=now,
+    )
+    proved = replace(attempt, verified_at=now, outcome=Outcome.RUNNING)
+    event = _event("session.running", session, now, {"attempt": attempt.n, **evidence})
+    return Change("verify", running, proved, (event,))
+
+
+def doom(session: Session, attempt: Attempt, reason: Reason, detail: str, now: datetime) -> Change:
+    """The attempt has failed; its instance still has to be destroyed."""
+    event = _event("attempt.failed", session, now, _why(attempt, reason, detail))
+    failed = replace(attempt, reason=reason, detail=detail)
+    return Change("doom", session, failed, (event,), failure=_failure(attempt, reason, now))
+
+
+def end(session: Session, reason: Reason, due_at: datetime, now: datetime) -> Change:
+    """The end is asked for: by the consumer, the lease, idleness."""
+    ending = replace(
+        session,
+        wanted=Wanted.GONE,
+        status=advance(session.status, Move.END),
+        reason=reason,
+        due_at=due_at,
+    )
+    data = {"reason": reason, "due_at": due_at}
+    return Change("end", ending, None, (_event("session.stopping", session, now, data),))
+
+
+def lose(session: Session, attempt: Attempt, detail: str, now: datetime) -> Change:
+    """The machine of a running session is lost: what may be left of it has to be destroyed."""
+    reason = Reason.INSTANCE_LOST
+    ending = replace(session, wanted=Wanted.GONE, reason=reason, error=detail, due_at=now)
+    lost = replace(attempt, reason=reason, detail=detail)
+    event = _event("session.lost", session, now, _why(attempt, reason, detail))
+    failure = _failure(attempt, reason, now)
+    return Change("lose", ending, lost, (event,), failure=failure)
+
+
+def destroying(
+    session: Session, attempt: Attempt, asked_at: datetime, accepted_at: datetime
+) -> Change:
+    """The provider has accepted the destruction; the proof is still to come."""
+    asked = replace(
+        attempt,
+        destroy_asked_at=attempt.destroy_asked_at or asked_at,
+        destroy_accepted_at=accepted_at,
+    )
+    data = {"attempt": attempt.n, "instance_id": attempt.instance_id}
+    event = _event("instance.destroy_accepted", session, accepted_at, data)
+    return Change("destroying", session, asked, (event,))
+
+
+def destroy_fails(session: Session, attempt: Attempt, detail: str, now: datetime) -> Change:
+    """The provider does not destroy; it is asked again without end."""
+    asked = replace(attempt, destroy_asked_at=attempt.destroy_asked_at or now)
+    data = {"attempt": attempt.n, "instance_id": attempt.instance_id, "detail": detail}
+    event = _event("instance.destroy_failed", session, now, data)
+    return Change("destroy-fails", session, asked, (event,))
+
+
+def gone(session: Session, attempt: Attempt, proof: str, now: datetime) -> Change:
+    """It is proved that the instance is gone: the meter stops, the attempt is over."""
+    over = replace(
+        attempt,
+        gone_at=now,
+        ended_at=now,
+        outcome=Outcome.ENDED if attempt.reason is None else Outcome.FAILED,
+    )
+    billed_until = attempt.destroy_accepted_at or now
+    data = {"attempt": attempt.n, "instance_id": attempt.instance_id, "proof": proof}
+    change = Change(
+        "gone",
+        session,
+        over,
+        (_event("instance.gone", session, now, data),),
+        accrual=replace(_meter(session, attempt), ends_at=billed_until),
+    )
+    return conclude(change, now) if session.wanted is Wanted.GONE else change
+
+
+def retry(session: Session, attempt: Attempt, now: datetime) -> Change:
+    """Another offer stands in: `attempt` is recorded, and its call goes out next."""
+    after = replace(
+        session,
+        attempt=attempt.n,
+        offer=attempt.offer,
+        price_per_hour=attempt.price_per_hour,
+        access=Access(),
+    )
+    data = {"attempt": attempt.n, "offer_id": attempt.offer.id, "label": attempt.label}
+    return Change("retry", after, attempt, (_event("attempt.started", session, now, data),))
+
+
+def give_up(session: Session, reason: Reason, detail: str, now: datetime) -> Change:
+    """No attempt worked and no offer is left to try: no machine exists, the session failed."""
+    failing = replace(session, wanted=Wanted.GONE, reason=reason, error=detail, due_at=now)
+    return conclude(Change("give-up", failing), now)
+
+
+def conclude(change: Change, now: datetime) -> Change:
+    """`change`, and with it the final status: no machine is left and none is wanted."""
+    session = change.session
+    move = Move.CLOSE if session.status is Status.STOPPING else Move.FAIL
+    over = replace(session, status=advance(session.status, move), stopped_at=now)
+    data = {"reason": session.reason, "error": session.error}
+    event = _event(f"session.{over.status}", session, now, data)
+    return replace(change, session=over, events=(*change.events, event), forget_confidential=True)
+
+
+def _meter(session: Session, attempt: Attempt) -> Accrual:
+    return Accrual(
+        session_id=session.id,
+        attempt=attempt.n,
+        consumer_id=session.request.consumer_id,
+        provider=attempt.offer.provider,
+        gpu_type=attempt.offer.gpu_type,
+        price_per_hour=attempt.price_per_hour,
+        begins_at=attempt.accepted_at or attempt.started_at,
+    )
+
+
+def _failure(attempt: Attempt, reason: Reason, now: datetime) -> Failure | None:
+    offer: Offer = attempt.offer
+    if reason not in BLAMES_OFFER:
+        return None
+    return Failure(
+        offer_id=offer.id,
+        provider=offer.provider,
+        gpu_type=offer.gpu_type,
+        reason=reason,
+        created_at=now,
+        machine_id=offer.machine_id,
+        location=offer.location,
+    )
+
+
+def _why(attempt: Attempt, reason: Reason, detail: str) -> dict[str, Any]:
+    return {
+        "attempt": attempt.n,
+        "offer_id": attempt.offer.id,
+        "reason": reason,
+        "detail": detail,
+    }
+
+
+def _event(kind: str, session: Session, now: datetime, data: Mapping[str, Any]) -> Event:
+    return Event(kind, now, session.id, {key: plain(value) for key, value in data.items()})

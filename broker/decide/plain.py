@@ -1,0 +1,29 @@
+"""Values as JSON has them, for the data of events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+
+def plain(value: object) -> Any:
+    """`value` in JSON's types: instants as RFC 3339, durations as seconds, money as numbers."""
+    match value:
+        case Enum():
+            return value.value
+        case datetime():
+            text = value.astimezone(UTC).isoformat(timespec="milliseconds")
+            return text.replace("+00:00", "Z")
+        case timedelta():
+            return round(value.total_seconds(), 3)
+        case Decimal():
+            return float(round(value, 6))
+        case Mapping():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [plain(item) for item in value]
+        case _:
+            return value

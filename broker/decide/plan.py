@@ -1,0 +1,240 @@
+"""What a sweep does: from everything that was observed to the actions it takes.
+
+Two plans. `plan_sessions` looks at our records alone: leases, work that nobody does.
+`plan_instances` compares them with one provider's complete list: orphans, ghosts, losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from broker.decide.lease import due_at, needs_warning, overdue
+from broker.model import LIVE, Holder, Reason, Sighting, Status, Wanted, Watch
+from providers.base import Instance, InstanceStatus
+from providers.label import Label, parse_label
+
+MISSES_OF_A_GHOST = 2
+"""Complete lists in a row without its instance that make a live session a ghost."""
+
+SIGHTINGS_OF_AN_ORPHAN = 2
+"""Complete lists in a row with it that an orphan needs before it may be destroyed."""
+
+_LOST = frozenset({InstanceStatus.STOPPED, InstanceStatus.OFFLINE, InstanceStatus.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class EndSession:
+    """Reap: the lease is over."""
+
+    session_id: str
+    reason: Reason
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WarnSession:
+    """Announce that the end comes near."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeSession:
+    """Somebody has to work on it: it is on its way up or down."""
+
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkLost:
+    """The provider began, or ceased, to call the machine lost, stopped or offline."""
+
+    session_id: str
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoseSession:
+    """The machine is gone or lost for too long: end the session, destroy what is left."""
+
+    session_id: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyInstance:
+    """Destroy an instance of ours that no live session holds."""
+
+    provider: str
+    instance_id: str
+    label: str
+    detail: str
+
+
+SessionAction: TypeAlias = EndSession | WarnSession | ResumeSession | MarkLost | LoseSession
+Action: TypeAlias = SessionAction | DestroyInstance
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that a sweep obeys."""
+
+    deployment: str
+    """Our deployment part of the labels."""
+    orphan_grace: timedelta
+    orphan_grace_is_explicit: bool
+    lost_after: timedelta
+    database_created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What a comparison with one provider's list found."""
+
+    actions: tuple[Action, ...]
+    sightings: tuple[Sighting, ...]
+    """Every instance of ours that no live session holds, to be remembered."""
+    missed: Mapping[str, int]
+    """Live session -> complete lists in a row without its instance."""
+    foreign: int
+    """Instances of other deployments, or without a label."""
+    ours: int
+
+
+def plan_sessions(watches: Iterable[Watch], now: datetime) -> list[SessionAction]:
+    """The actions that our records alone ask for."""
+    actions: list[SessionAction] = []
+    for watch in watches:
+        if watch.wanted is Wanted.RUNNING:
+            actions += _plan_lease(watch, now)
+        if watch.wanted is Wanted.GONE or watch.status is not Status.RUNNING:
+            actions.append(ResumeSession(watch.id))
+    return actions
+
+
+def _plan_lease(watch: Watch, now: datetime) -> list[SessionAction]:
+    reason = overdue(watch, now)
+    if reason is not None:
+        return [EndSession(watch.id, reason, due_at(watch))]
+    return [WarnSession(watch.id)] if needs_warning(watch, now) else []
+
+
+def plan_instances(
+    provider: str,
+    instances: Sequence[Instance],
+    *,
+    listed_at: datetime,
+    settle: timedelta,
+    watches: Iterable[Watch],
+    holders: Mapping[str, Holder],
+    sightings: Iterable[Sighting],
+    missed: Mapping[str, int],
+    policy: Policy,
+    now: datetime,
+) -> Verdicts:
+    """Compare our records with one complete list of `provider`.
+
+    `listed_at` is when the list was asked for, and the records were read after it.
+    """
+    known = {sighting.instance_id: sighting for sighting in sightings}
+    ours = [(instance, label) for instance, label in _labelled(instances, policy.deployment)]
+    actions: list[Action] = []
+    seen: list[Sighting] = []
+    for instance, label in ours:
+        holder = holders.get(label.session_id)
+        if holder is not None and _is_held(holder, instance, label):
+            continue
+        sighting = _see(known.get(instance.id), provider, instance, now)
+        seen.append(sighting)
+        why = _may_be_destroyed(sighting, instance, label, holder, policy, now)
+        if why is not None:
+            actions.append(DestroyInstance(provider, instance.id, str(label), why))
+    by_id = {instance.id: instance for instance in instances}
+    live = [watch for watch in watches if _should_be_listed(watch, listed_at, settle)]
+    absent = {watch.id: missed.get(watch.id, 0) + 1 for watch in live if _id(watch) not in by_id}
+    for watch in live:
+        actions += _plan_machine(watch, by_id.get(_id(watch)), absent, policy, now)
+    return Verdicts(tuple(actions), tuple(seen), absent, len(instances) - len(ours), len(ours))
+
+
+def _labelled(instances: Iterable[Instance], deployment: str) -> Iterable[tuple[Instance, Label]]:
+    for instance in instances:
+        label = parse_label(instance.label)
+        if label is not None and label.deployment == deployment:
+            yield instance, label
+
+
+def _is_held(holder: Holder, instance: Instance, label: Label) -> bool:
+    if holder.status not in LIVE or label.attempt != holder.attempt or holder.is_closed:
+        return False
+    return holder.instance_id is None or holder.instance_id == instance.id
+
+
+def _see(before: Sighting | None, provider: str, instance: Instance, now: datetime) -> Sighting:
+    if before is None:
+        return Sighting(provider, instance.id, instance.label or "", now, now, 1)
+    return replace(before, last_seen_at=now, count=before.count + 1)
+
+
+def _may_be_destroyed(
+    sighting: Sighting,
+    instance: Instance,
+    label: Label,
+    holder: Holder | None,
+    policy: Policy,
+    now: datetime,
+) -> str | None:
+    tombstone = holder.tombstones.get(label.attempt) if holder is not None else None
+    if tombstone is not None and now < tombstone:
+        return "It appeared after the reply to its creation was lost."
+    if (
+        sighting.count < SIGHTINGS_OF_AN_ORPHAN
+        or now < sighting.first_seen_at + policy.orphan_grace
+    ):
+        return None
+    if holder is None and not policy.orphan_grace_is_explicit and _is_older(instance, policy):
+        if now < label.deadline:
+            return None
+        return "It is older than the database, and the deadline on its label is over."
+    return "It has our label, and no live session holds it."
+
+
+def _is_older(instance: Instance, policy: Policy) -> bool:
+    return instance.created_at is None or instance.created_at < policy.database_created_at
+
+
+def _should_be_listed(watch: Watch, listed_at: datetime, settle: timedelta) -> bool:
+    return (
+        watch.status is Status.RUNNING
+        and watch.wanted is Wanted.RUNNING
+        and watch.accepted_at is not None
+        and watch.accepted_at + settle <= listed_at
+    )
+
+
+def _id(watch: Watch) -> str:
+    return watch.instance_id or ""
+
+
+def _plan_machine(
+    watch: Watch,
+    instance: Instance | None,
+    absent: Mapping[str, int],
+    policy: Policy,
+    now: datetime,
+) -> list[SessionAction]:
+    if instance is None:
+        if absent[watch.id] < MISSES_OF_A_GHOST:
+            return []
+        return [LoseSession(watch.id, "The provider no longer has the machine.")]
+    if instance.status not in _LOST:
+        return [MarkLost(watch.id, None)] if watch.lost_since is not None else []
+    since = watch.lost_since or now
+    if now - since >= policy.lost_after:
+        words = f": {instance.detail}" if instance.detail else ""
+        detail = f"The provider calls the machine {instance.status}{words}."
+        return [LoseSession(watch.id, detail)]
+    return [MarkLost(watch.id, now)] if watch.lost_since is None else []
