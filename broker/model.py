@@ -248,6 +248,8 @@ class Session:
     """Counts the writes; a writer that has an old one loses."""
     attempt: int = 1
     """The number of the current attempt."""
+    instance_id: str | None = None
+    """The provider's id of the current attempt's instance."""
     image: str | None = None
     access: Access = Access()
     reason: Reason | None = None
