@@ -13,7 +13,8 @@
     ├── ProviderRefused        502 provider_error
     ├── ProviderUnavailable    503 provider_unavailable
     ├── StaleInventory         503 stale_inventory
-    └── NotReady               503 not_ready
+    ├── NotReady               503 not_ready
+    └── StoreFailed            500 internal_error
 
 The docstring of a class is its default message. `details` names the fields that are
 wrong; `extra` holds further top-level fields of the JSON body.
@@ -147,6 +148,10 @@ class NotReady(BrokerError):
     status = 503
     code = "not_ready"
     retry_suggested = True
+
+
+class StoreFailed(BrokerError):
+    """The database could not do its work."""
 
 
 class StaleWrite(Exception):
