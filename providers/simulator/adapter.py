@@ -1,0 +1,193 @@
+"""The simulated market as a provider like any other: the marketplace, and what goes wrong.
+
+Whatever touches a file or a process runs in one thread of its own, one call after the
+other; the event loop only waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from aiohttp import web
+
+from providers.base import (
+    Capabilities,
+    Instance,
+    LaunchMode,
+    LaunchSpec,
+    OfferList,
+    Template,
+)
+from providers.errors import (
+    BadResponse,
+    InvalidRequest,
+    OfferGone,
+    OutcomeUnknown,
+    Unavailable,
+)
+from providers.label import parse_label
+from providers.simulator.faults import Fault, FaultBook, Operation, Word
+from providers.simulator.machine import Fate, decide_fate
+from providers.simulator.market import PROVIDER
+from providers.simulator.marketplace import Bill, Marketplace, SimulatorOptions
+from providers.simulator.routes import fault_routes
+from providers.simulator.templates import TEMPLATES
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_CAPABILITIES = Capabilities(
+    launch_modes=frozenset(LaunchMode),
+    settle=timedelta(seconds=2),
+    direct_proof=True,
+    templates=True,
+)
+
+
+async def open_simulator(
+    options: SimulatorOptions, now: Callable[[], datetime]
+) -> SimulatorProvider:
+    """Open the account in `options.data_dir`, and run the machines that it holds.
+
+    Raises `BadResponse` where `options.market_file` cannot be read as a market.
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix=PROVIDER)
+    loop = asyncio.get_running_loop()
+    try:
+        marketplace = await loop.run_in_executor(thread, Marketplace, options, now)
+    except BaseException:
+        thread.shutdown(wait=False)
+        raise
+    return SimulatorProvider(options, marketplace, thread)
+
+
+class SimulatorProvider:
+    """One simulated marketplace account. Build it with `open_simulator`."""
+
+    def __init__(
+        self, options: SimulatorOptions, marketplace: Marketplace, thread: ThreadPoolExecutor
+    ) -> None:
+        self._options = options
+        self._marketplace = marketplace
+        self._thread = thread
+        self.faults = FaultBook(options.faults)
+
+    @property
+    def name(self) -> str:
+        return PROVIDER
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return _CAPABILITIES
+
+    def routes(self) -> list[web.RouteDef]:
+        """What the application mounts under `/simulator`."""
+        return fault_routes(self.faults)
+
+    async def list_offers(self) -> OfferList:
+        await self._suffer(Operation.LIST)
+        return await self._do(self._marketplace.offers)
+
+    async def list_templates(self) -> Sequence[Template]:
+        return TEMPLATES
+
+    async def create(self, spec: LaunchSpec) -> Instance:
+        whose = spec.offer.id, _session_of(spec.label)
+        fault = await self._suffer(Operation.CREATE, *whose)
+        fate = partial(self._decide_fate, *whose)
+        late = _delay(fault, Word.LATE_EFFECT)
+        instance = await self._do(self._marketplace.rent, spec, fate, appears_in=late)
+        if fault and fault.fault in (Word.REPLY_LOST, Word.LATE_EFFECT):
+            raise OutcomeUnknown("The market's answer to the rental was lost.")
+        return instance
+
+    async def list_instances(self) -> Sequence[Instance]:
+        await self._suffer(Operation.LIST)
+        return await self._do(self._marketplace.instances)
+
+    async def get(self, instance_id: str) -> Instance:
+        await self._suffer(Operation.GET, *await self._whose(instance_id))
+        return await self._do(self._marketplace.instance, instance_id)
+
+    async def destroy(self, instance_id: str) -> None:
+        fault = await self._suffer(Operation.DESTROY, *await self._whose(instance_id))
+        if fault and fault.fault is Word.IGNORED:
+            return
+        late = _delay(fault, Word.LATE_EFFECT)
+        await self._do(self._marketplace.destroy, instance_id, gone_in=late)
+        if fault and fault.fault is Word.REPLY_LOST:
+            raise Unavailable("The market's answer to the destruction was lost.")
+
+    async def statement(self, now: datetime) -> tuple[Bill, ...]:
+        """Every machine ever rented and what it has cost up to `now`, oldest first."""
+        return await self._do(self._marketplace.statement, now)
+
+    async def bill(self, now: datetime) -> Decimal:
+        """USD that the account owes at `now`."""
+        return sum((line.billed for line in await self.statement(now)), Decimal())
+
+    async def close(self) -> None:
+        await self._do(self._marketplace.close)
+        self._thread.shutdown(wait=False)
+
+    async def _suffer(
+        self, operation: Operation, offer_id: str | None = None, session_id: str | None = None
+    ) -> Fault | None:
+        """Let the next misfortune of a call happen; what is left to do of it is returned."""
+        fault = self.faults.take(operation, offer_id=offer_id, session_id=session_id)
+        if fault is None:
+            return None
+        if fault.fault is Word.SLOW:
+            await asyncio.sleep(_delay(fault, Word.SLOW).total_seconds())
+        _raise(fault)
+        return fault
+
+    def _decide_fate(self, offer_id: str, session_id: str | None, created_at: datetime) -> Fate:
+        """The fate of a new machine: its next misfortunes are used up."""
+        return decide_fate(
+            self.faults.take(Operation.BOOT, offer_id=offer_id, session_id=session_id),
+            self.faults.take(Operation.SSH, offer_id=offer_id, session_id=session_id),
+            created_at=created_at,
+            boot_time=self._options.boot_time,
+        )
+
+    async def _whose(self, instance_id: str) -> tuple[str, str | None]:
+        """The offer and the session of a machine: what a misfortune may be bound to."""
+        launch = (await self._do(self._marketplace.machine, instance_id)).launch
+        return f"{PROVIDER}-{launch.offer_id}", _session_of(launch.label)
+
+    async def _do(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` in the marketplace's thread."""
+        call = partial(work, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+
+def _raise(fault: Fault) -> None:
+    """Raise what a misfortune does to a call before it has done anything."""
+    match fault.fault, fault.operation:
+        case Word.OFFER_GONE, _:
+            raise OfferGone
+        case Word.PARTIAL, _:
+            raise BadResponse("The market's list is incomplete.")
+        case Word.REFUSED, Operation.CREATE:
+            raise InvalidRequest("The market refuses this rental.")
+        case ((Word.REFUSED | Word.ERROR), _):
+            raise Unavailable("The market does not serve this call.")
+        case _:
+            return
+
+
+def _delay(fault: Fault | None, word: Word) -> timedelta:
+    """The delay of a misfortune of this kind, else none."""
+    return (fault and fault.fault is word and fault.delay) or timedelta()
+
+
+def _session_of(label: str) -> str | None:
+    parsed = parse_label(label)
+    return parsed.session_id if parsed else None
