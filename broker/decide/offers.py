@@ -1,0 +1,192 @@
+"""Which offers a consumer is shown, in which order, and what there is of every GPU type."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from statistics import median
+
+from broker.decide.money import shown
+from broker.decide.templates import Condition, holds
+from providers.base import INCLUDED_DISK_GB, Offer
+from providers.gpus import gpu_type
+
+TRUSTED_RELIABILITY = 0.9
+"""From here on a verified offer is rented by criteria; or where its reliability is unknown."""
+
+_COUNTRY_LETTERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An offer as it is shown: with its shown price and how far it is to be believed."""
+
+    offer: Offer
+    id: str
+    price: Decimal
+    """USD per hour with the included disk, six decimals."""
+    confidence: float
+    machine: str | None = None
+    """The same for all offers that exclude each other."""
+    passed_over_until: datetime | None = None
+    """May lie in the past."""
+
+    @property
+    def price_per_gpu(self) -> Decimal:
+        """USD per hour, six decimals."""
+        return shown(self.offer.price_per_hour / self.offer.gpu_count)
+
+
+@dataclass(frozen=True, slots=True)
+class GpuTypes:
+    """GPU types as a consumer names them."""
+
+    exact: frozenset[str]
+    prefixes: tuple[str, ...]
+
+    def __contains__(self, name: str) -> bool:
+        return name.casefold() in self.exact or _bare(name).startswith(self.prefixes)
+
+
+def parse_gpu_types(text: str) -> GpuTypes:
+    """A comma list of names, spelled in any way; `A100*` takes all that begin with A100."""
+    names = [name for part in text.split(",") if (name := part.strip())]
+    prefixes = tuple(_bare(name) for name in names if name.endswith("*"))
+    exact = frozenset(gpu_type(name).casefold() for name in names if not name.endswith("*"))
+    return GpuTypes(exact, prefixes)
+
+
+@lru_cache(maxsize=4096)
+def _bare(name: str) -> str:
+    return "".join(filter(str.isalnum, name.casefold()))
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Conditions on what is shown. None is no condition; unknown never fits a condition."""
+
+    provider: str | None = None
+    gpu_types: GpuTypes | None = None
+    location: str | None = None
+    min_gpu_count: int = 1
+    min_vram: int = 0
+    """Nominal GB of one GPU."""
+    max_price: Decimal | None = None
+    min_reliability: float = 0.0
+    min_availability_confidence: float = 0.0
+    min_cuda: float = 0.0
+    verified: bool | None = None
+    trusted_only: bool = False
+    conditions: tuple[Condition, ...] = ()
+
+
+def matches(listed: Listed, wanted: Filter, disk_gb: int = INCLUDED_DISK_GB) -> bool:
+    """Whether an offer meets every condition, its price taken with that disk."""
+    offer = listed.offer
+    return (
+        (wanted.provider is None or offer.provider == wanted.provider)
+        and (wanted.gpu_types is None or offer.gpu_type in wanted.gpu_types)
+        and offer.gpu_count >= wanted.min_gpu_count
+        and offer.vram_gb >= wanted.min_vram
+        and (wanted.max_price is None or _price(listed, disk_gb) <= wanted.max_price)
+        and listed.confidence >= wanted.min_availability_confidence
+        and _reaches(offer.reliability, wanted.min_reliability)
+        and _reaches(offer.cuda_version, wanted.min_cuda)
+        and (wanted.verified is None or offer.verified is wanted.verified)
+        and (not wanted.trusted_only or is_trusted(offer))
+        and (wanted.location is None or is_at(offer, wanted.location))
+        and all(holds(condition, offer) for condition in wanted.conditions)
+    )
+
+
+def is_trusted(offer: Offer) -> bool:
+    """Verified by its marketplace, and reliable as far as is known."""
+    return offer.verified is True and (
+        offer.reliability is None or offer.reliability >= TRUSTED_RELIABILITY
+    )
+
+
+def price_for(offer: Offer, disk_gb: int) -> Decimal:
+    """USD per hour with that disk, as it is shown: six decimals."""
+    return shown(offer.price_with_disk(disk_gb))
+
+
+def _price(listed: Listed, disk_gb: int) -> Decimal:
+    return listed.price if disk_gb == INCLUDED_DISK_GB else price_for(listed.offer, disk_gb)
+
+
+def _reaches(value: float | None, least: float) -> bool:
+    return least <= 0 or (value is not None and value >= least)
+
+
+def is_at(offer: Offer, location: str) -> bool:
+    """Two letters mean exactly that country, anything else a part of the place's name."""
+    wanted = location.strip()
+    if len(wanted) == _COUNTRY_LETTERS and wanted.isascii() and wanted.isalpha():
+        return offer.country == wanted.upper()
+    return offer.location is not None and wanted.casefold() in offer.location.casefold()
+
+
+DEFAULT_SORT = "price_per_hour"
+
+_SORT_KEYS: Mapping[str, Callable[[Listed], Decimal | float | None]] = {
+    "price_per_hour": lambda listed: listed.price,
+    "price_per_gpu_hour": lambda listed: listed.price_per_gpu,
+    "reliability": lambda listed: listed.offer.reliability,
+    "vram_gb": lambda listed: listed.offer.vram_gb,
+    "gpu_count": lambda listed: listed.offer.gpu_count,
+}
+
+SORTS = tuple(sign + name for name in _SORT_KEYS for sign in ("", "-"))
+"""What offers can be sorted by; `-` descends."""
+
+
+def sort_listed(rows: Iterable[Listed], sort: str = DEFAULT_SORT) -> list[Listed]:
+    """By one of `SORTS`, ties by id; what is unknown comes last."""
+    value_of = _SORT_KEYS[sort.removeprefix("-")]
+    sign = -1 if sort.startswith("-") else 1
+
+    def order(listed: Listed) -> tuple[bool, Decimal | float, str]:
+        value = value_of(listed)
+        return value is None, sign * (value or 0), listed.id
+
+    return sorted(rows, key=order)
+
+
+@dataclass(frozen=True, slots=True)
+class GpuMarket:
+    """What there is of one GPU type."""
+
+    gpu_type: str
+    vram_gb: int
+    """Of one GPU; the least where a type comes in several sizes."""
+    offers: int
+    gpus: int
+    min_price_per_gpu_hour: Decimal
+    median_price_per_gpu_hour: Decimal
+    providers: tuple[str, ...]
+
+
+def by_gpu_type(rows: Iterable[Listed]) -> list[GpuMarket]:
+    """The market of every GPU type that is offered, by name."""
+    groups: dict[str, list[Listed]] = defaultdict(list)
+    for row in rows:
+        groups[row.offer.gpu_type].append(row)
+    return [_market(name, groups[name]) for name in sorted(groups)]
+
+
+def _market(name: str, rows: Sequence[Listed]) -> GpuMarket:
+    prices = [row.price_per_gpu for row in rows]
+    return GpuMarket(
+        gpu_type=name,
+        vram_gb=min(row.offer.vram_gb for row in rows),
+        offers=len(rows),
+        gpus=sum(row.offer.gpu_count for row in rows),
+        min_price_per_gpu_hour=min(prices),
+        median_price_per_gpu_hour=shown(median(prices)),
+        providers=tuple(sorted({row.offer.provider for row in rows})),
+    )

@@ -1,0 +1,183 @@
+"""Which offer a session rents, and which ones may stand in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from broker.decide.money import shown
+from broker.decide.offers import Filter, Listed, matches, parse_gpu_types, price_for
+from broker.decide.templates import Condition, parse_conditions
+from broker.model import Confidential, Criteria, Request, RetryScope, StoragePolicy
+from providers.base import Capabilities, LaunchMode, Offer, Template
+
+_DEARER_AT_MOST = Decimal("1.25")
+"""How much a stand-in may cost where the consumer named no price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """Something of a provider's capabilities that a request cannot do without."""
+
+    field: str
+    """Of the request."""
+    capability: str
+    """Of `Capabilities`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a session needs of an offer and its provider, whatever the criteria are."""
+
+    disk_gb: int
+    reservation: timedelta
+    launch_mode: LaunchMode = LaunchMode.SSH
+    features: tuple[Feature, ...] = ()
+    template_provider: str | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+def needs_of(
+    request: Request,
+    confidential: Confidential | None = None,
+    template: Template | None = None,
+) -> Needs:
+    """What `request` needs; the conditions are the template's."""
+    secret = confidential or Confidential()
+    must_keep = request.storage_policy is StoragePolicy.PRESERVE
+    is_served = request.launch_mode is LaunchMode.ENTRYPOINT
+    asked = {
+        Feature("docker_image", "custom_image"): request.docker_image,
+        Feature("model_id", "custom_image"): request.model_id,
+        Feature("exposed_ports", "published_ports"): request.exposed_ports or is_served,
+        Feature("env", "environment"): secret.env,
+        Feature("on_start_cmd", "on_start"): secret.on_start_cmd,
+        Feature("template_hash_id", "templates"): request.template_hash_id,
+        Feature("storage_policy", "preserves_storage"): must_keep,
+        Feature("watchdog", "watchdog"): request.watchdog,
+    }
+    return Needs(
+        disk_gb=request.disk_gb,
+        reservation=request.reservation,
+        launch_mode=request.launch_mode,
+        features=tuple(feature for feature, value in asked.items() if value),
+        template_provider=template.provider if template else None,
+        conditions=parse_conditions(template).conditions if template else (),
+    )
+
+
+def unsupported(needs: Needs, capabilities: Capabilities) -> tuple[str, ...]:
+    """The fields of the request that the provider cannot serve."""
+    fields = [f.field for f in needs.features if not getattr(capabilities, f.capability)]
+    if needs.launch_mode not in capabilities.launch_modes:
+        fields.append("launch_mode")
+    return tuple(fields)
+
+
+def filter_of(criteria: Criteria, conditions: tuple[Condition, ...] = ()) -> Filter:
+    """The conditions of `criteria`, and those of a template, as a filter."""
+    return Filter(
+        provider=criteria.provider,
+        gpu_types=parse_gpu_types(criteria.gpu_type) if criteria.gpu_type else None,
+        location=criteria.location,
+        min_gpu_count=criteria.gpu_count or 1,
+        min_vram=criteria.min_vram or 0,
+        max_price=criteria.max_price,
+        min_reliability=criteria.min_reliability or 0.0,
+        min_cuda=criteria.min_cuda or 0.0,
+        trusted_only=not criteria.allow_unverified,
+        conditions=conditions,
+    )
+
+
+def fits(listed: Listed, wanted: Filter, needs: Needs, now: datetime) -> bool:
+    """Whether a session that did not name its offer may rent this one."""
+    offer = listed.offer
+    return (
+        matches(listed, wanted, needs.disk_gb)
+        and not offer.interruptible
+        and (offer.max_disk_gb is None or offer.max_disk_gb >= needs.disk_gb)
+        and (offer.max_duration is None or offer.max_duration >= needs.reservation)
+        and (listed.passed_over_until is None or listed.passed_over_until <= now)
+    )
+
+
+def rank(
+    rows: Iterable[Listed],
+    criteria: Criteria,
+    needs: Needs,
+    capabilities: Mapping[str, Capabilities],
+    now: datetime,
+) -> list[Listed]:
+    """The offers that fit, the cheapest with the disk asked for first, ties by id."""
+    wanted = filter_of(criteria, needs.conditions)
+    able = _able_providers(needs, capabilities)
+    fitting = (row for row in rows if row.offer.provider in able and fits(row, wanted, needs, now))
+    return sorted(fitting, key=lambda row: (price_for(row.offer, needs.disk_gb), row.id))
+
+
+def _able_providers(needs: Needs, capabilities: Mapping[str, Capabilities]) -> frozenset[str]:
+    return frozenset(
+        name
+        for name, can in capabilities.items()
+        if not unsupported(needs, can) and needs.template_provider in (None, name)
+    )
+
+
+def choose(
+    rows: Iterable[Listed],
+    criteria: Criteria,
+    needs: Needs,
+    capabilities: Mapping[str, Capabilities],
+    now: datetime,
+) -> Listed | None:
+    """The cheapest offer that fits, with the disk asked for; None where none does."""
+    return next(iter(rank(rows, criteria, needs, capabilities, now)), None)
+
+
+def stand_ins(
+    rows: Iterable[Listed],
+    request: Request,
+    needs: Needs,
+    tried: Sequence[Offer],
+    capabilities: Mapping[str, Capabilities],
+    now: datetime,
+) -> list[Listed]:
+    """The offers that may stand in for `tried`, the best first.
+
+    `tried` are the offers that this session has had, the first one first: never one of
+    them again, nor one of their machines. The scope decides how like the first one a
+    stand-in must be; the other criteria of the request hold as they did.
+    """
+    ids = {offer.id for offer in tried}
+    machines = {(offer.provider, offer.machine_id) for offer in tried if offer.machine_id}
+    fresh = (
+        row
+        for row in rows
+        if row.id not in ids and (row.offer.provider, row.offer.machine_id) not in machines
+    )
+    return rank(fresh, _criteria_like(tried[0], request), needs, capabilities, now)
+
+
+def _criteria_like(first: Offer, request: Request) -> Criteria:
+    """The criteria of the request, with its scope's likeness to the first offer.
+
+    A template exists at one provider only.
+    """
+    asked = request.criteria
+    if request.template_hash_id is not None:
+        asked = replace(asked, provider=first.provider)
+    if asked.max_price is None:
+        dearest = first.price_with_disk(request.disk_gb) * _DEARER_AT_MOST
+        asked = replace(asked, max_price=shown(dearest))
+    least_count = max(first.gpu_count, asked.gpu_count or 1)
+    match request.retry_scope:
+        case RetryScope.SAME_GPU:
+            return replace(asked, gpu_type=first.gpu_type, gpu_count=least_count)
+        case RetryScope.SAME_VRAM:
+            least_vram = max(first.vram_gb, asked.min_vram or 0)
+            return replace(asked, gpu_type=None, gpu_count=least_count, min_vram=least_vram)
+        case RetryScope.ANY:
+            return replace(asked, gpu_type=None)
