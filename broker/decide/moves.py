@@ -73,7 +73,7 @@ def accept(
     data = {"attempt": attempt.n, "instance_id": instance.id, "deadline_at": made.deadline_at}
     return Change(
         "accept",
-        replace(session, price_per_hour=price),
+        replace(session, price_per_hour=price, instance_id=instance.id),
         made,
         (_event("attempt.accepted", session, now, data),),
         accrual=_meter(session, made),
@@ -170,6 +170,50 @@ def doom(session: Session, attempt: Attempt, reason: Reason, detail: str, now: d
     return Change("doom", session, failed, (event,), failure=_failure(attempt, reason, now))
 
 
+def extend(session: Session, expires_at: datetime, now: datetime) -> Change:
+    """The end moves."""
+    data = {"before": session.expires_at, "expires_at": expires_at}
+    event = _event("session.extended", session, now, data)
+    return Change("extend", replace(session, expires_at=expires_at), None, (event,))
+
+
+def warn(session: Session, now: datetime) -> Change:
+    """The end comes near, and it is announced once."""
+    warned = replace(session, warned_for=session.expires_at)
+    data = {"expires_at": session.expires_at}
+    return Change("warn", warned, None, (_event("session.expiring", session, now, data),))
+
+
+def mark_lost(session: Session, since: datetime | None, detail: str, now: datetime) -> Change:
+    """The provider began, or ceased, to call the machine lost, stopped or offline."""
+    kind = "session.machine_missing" if since is not None else "session.machine_back"
+    event = _event(kind, session, now, {"since": since, "detail": detail})
+    return Change("mark-lost", replace(session, lost_since=since), None, (event,))
+
+
+def mark_idle(session: Session, since: datetime | None, now: datetime) -> Change:
+    """The machine began, or ceased, to be idle."""
+    kind = "session.idling" if since is not None else "session.active"
+    event = _event(kind, session, now, {"idle_since": since})
+    return Change("mark-idle", replace(session, idle_since=since), None, (event,))
+
+
+def reap_idle(
+    session: Session,
+    evidence: Mapping[str, Any],
+    due_at: datetime,
+    now: datetime,
+    *,
+    is_ending: bool,
+) -> Change:
+    """The verdict "idle" with its evidence, and the end of the session where that is the policy."""
+    event = _event("session.idle", session, now, {**evidence, "is_ending": is_ending})
+    if not is_ending:
+        return Change("report-idle", session, None, (event,))
+    change = end(session, Reason.IDLE, due_at, now)
+    return replace(change, name="reap-idle", events=(event, *change.events))
+
+
 def end(session: Session, reason: Reason, due_at: datetime, now: datetime) -> Change:
     """The end is asked for: by the consumer, the lease, idleness."""
     ending = replace(
@@ -242,6 +286,7 @@ def retry(session: Session, attempt: Attempt, now: datetime) -> Change:
         attempt=attempt.n,
         offer=attempt.offer,
         price_per_hour=attempt.price_per_hour,
+        instance_id=None,
         access=Access(),
     )
     data = {"attempt": attempt.n, "offer_id": attempt.offer.id, "label": attempt.label}

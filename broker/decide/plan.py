@@ -62,6 +62,8 @@ class LoseSession:
 
     session_id: str
     detail: str
+    is_ghost: bool
+    """The provider no longer has it at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +231,13 @@ def _plan_machine(
     if instance is None:
         if absent[watch.id] < MISSES_OF_A_GHOST:
             return []
-        return [LoseSession(watch.id, "The provider no longer has the machine.")]
+        detail = "The provider no longer has the machine."
+        return [LoseSession(watch.id, detail, is_ghost=True)]
     if instance.status not in _LOST:
         return [MarkLost(watch.id, None)] if watch.lost_since is not None else []
     since = watch.lost_since or now
     if now - since >= policy.lost_after:
         words = f": {instance.detail}" if instance.detail else ""
         detail = f"The provider calls the machine {instance.status}{words}."
-        return [LoseSession(watch.id, detail)]
+        return [LoseSession(watch.id, detail, is_ghost=False)]
     return [MarkLost(watch.id, now)] if watch.lost_since is None else []

@@ -1,0 +1,129 @@
+"""What happens to every request: an id, a measurement, and errors in one shape."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any, Protocol
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from broker.api.http import Handler, json_response
+from broker.errors import BrokerError, NotFound
+
+log = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_HEADER = "X-Request-ID"
+_UNMATCHED = "unmatched"
+_FIRST_ERROR = 400
+
+
+class MethodNotAllowed(BrokerError):
+    """This route does not know this method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class BodyTooLarge(BrokerError):
+    """The body is larger than 1 MB."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class BadRequest(BrokerError):
+    """The request cannot be read."""
+
+    status = 400
+    code = "validation_error"
+
+
+class TrafficListener(Protocol):
+    """Is told of every request, after its answer."""
+
+    def request_answered(self, method: str, route: str, status: int, seconds: float) -> None: ...
+
+
+def middlewares(listener: TrafficListener) -> list[Middleware]:
+    """All of them, the outermost first."""
+    return [_identified, _measured(listener), _explained]
+
+
+@web.middleware
+async def _identified(request: web.Request, handler: Handler) -> web.StreamResponse:
+    given = request.headers.get(_HEADER, "")
+    request["request_id"] = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    response = await handler(request)
+    response.headers[_HEADER] = request["request_id"]
+    return response
+
+
+def _measured(
+    listener: TrafficListener,
+) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    @web.middleware
+    async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
+        begun = monotonic()
+        response = await handler(request)
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else _UNMATCHED
+        method = request.method if request.method in _METHODS else "other"
+        listener.request_answered(method, route, response.status, monotonic() - begun)
+        return response
+
+    return measure
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+@web.middleware
+async def _explained(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except BrokerError as error:
+        return present_error(error, request["request_id"])
+    except web.HTTPException as error:
+        return _present_http(error, request)
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        log.exception(
+            "A request met something unforeseen.", extra={"request_id": request["request_id"]}
+        )
+        return present_error(BrokerError("Something went wrong here."), request["request_id"])
+
+
+def _present_http(error: web.HTTPException, request: web.Request) -> web.StreamResponse:
+    known: dict[int, BrokerError] = {
+        404: NotFound("There is no such path."),
+        405: MethodNotAllowed(),
+        413: BodyTooLarge(),
+    }
+    if error.status < _FIRST_ERROR:
+        return error
+    answer = present_error(known.get(error.status, BadRequest()), request["request_id"])
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        answer.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+    return answer
+
+
+def present_error(error: BrokerError, request_id: str) -> web.Response:
+    """The one shape of all errors."""
+    body: dict[str, Any] = {
+        "error": str(error),
+        "code": error.code,
+        "request_id": request_id,
+    }
+    if error.details:
+        body["details"] = [{"field": d.field, "message": d.message} for d in error.details]
+    if error.retry_suggested is not None:
+        body["retry_suggested"] = error.retry_suggested
+    return json_response(body | error.extra, status=error.status)

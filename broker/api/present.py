@@ -1,0 +1,113 @@
+"""Sessions and events as JSON has them. One shape of the session object everywhere."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from broker.api.http import present_instant
+from broker.model import Attempt, Event, Session, StoragePolicy
+from providers.base import Endpoint
+
+
+def present_session(
+    session: Session, attempts: Sequence[Attempt], accrued: Decimal
+) -> dict[str, Any]:
+    """The session object; `accrued` is what it has cost so far."""
+    request, offer, access = session.request, session.offer, session.access
+    hours = request.reservation / timedelta(hours=1)
+    ssh = access.ssh if access.ssh is not None and is_reachable(access.ssh) else None
+    return {
+        "id": session.id,
+        "consumer_id": request.consumer_id,
+        "name": request.name,
+        "labels": dict(request.labels),
+        "status": session.status,
+        "status_reason": session.reason,
+        "error": session.error,
+        "provider": offer.provider,
+        "offer_id": offer.id,
+        "provider_instance_id": session.instance_id,
+        "gpu_type": offer.gpu_type,
+        "gpu_count": offer.gpu_count,
+        "location": offer.location,
+        "ssh_host": ssh.host if ssh else None,
+        "ssh_port": ssh.port if ssh else None,
+        "ssh_user": access.ssh_user if ssh else None,
+        "known_hosts": list(access.known_hosts),
+        "launch_mode": request.launch_mode,
+        "api_endpoint": access.api_endpoint,
+        "ports": {str(inner): outer.port for inner, outer in access.ports.items()},
+        "image": session.image,
+        "docker_image": request.docker_image,
+        "model_id": request.model_id,
+        "quantization": request.quantization,
+        "exposed_ports": list(request.exposed_ports),
+        "template_hash_id": request.template_hash_id,
+        "workload_type": request.workload_type,
+        "disk_gb": request.disk_gb,
+        "storage_policy": request.storage_policy or StoragePolicy.DESTROY,
+        "managed_access": request.managed_access,
+        "reservation_hours": int(hours) if hours == int(hours) else round(hours, 6),
+        "reservation_minutes": request.reservation // timedelta(minutes=1),
+        "idle_threshold_minutes": (request.idle_threshold or timedelta()) // timedelta(minutes=1),
+        "idle_since": session.idle_since,
+        "price_per_hour": session.price_per_hour,
+        "estimated_cost": session.price_per_hour
+        * _exact_hours(session.expires_at - session.created_at),
+        "accrued_cost": accrued,
+        "created_at": session.created_at,
+        "expires_at": session.expires_at,
+        "running_at": session.running_at,
+        "stopped_at": session.stopped_at,
+        "attempts": [_present_attempt(attempt) for attempt in attempts],
+    }
+
+
+def _present_attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "n": attempt.n,
+        "offer_id": attempt.offer.id,
+        "provider": attempt.offer.provider,
+        "price_per_hour": attempt.price_per_hour,
+        "instance_id": attempt.instance_id,
+        "started_at": attempt.started_at,
+        "ended_at": attempt.ended_at,
+        "outcome": attempt.outcome,
+        "reason": attempt.reason,
+    }
+
+
+def present_event(event: Event) -> dict[str, Any]:
+    """One entry of a session's history."""
+    return {
+        "id": event.id,
+        "type": event.type,
+        "created_at": present_instant(event.created_at),
+        "data": dict(event.data),
+    }
+
+
+def present_span(span: timedelta) -> str:
+    """A duration for people: `1h 30m`, `30m`; `expired` where it is over."""
+    if span < timedelta(0):
+        return "expired"
+    minutes = int(span.total_seconds() // 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes}m" if hours else f"{minutes}m"
+
+
+def is_reachable(endpoint: Endpoint) -> bool:
+    """False for an address inside a provider's network, which nobody outside can use."""
+    try:
+        address = ipaddress.ip_address(endpoint.host)
+    except ValueError:
+        return True
+    return address.is_loopback or not (address.is_private or address.is_link_local)
+
+
+def _exact_hours(span: timedelta) -> Decimal:
+    return Decimal(span // timedelta(microseconds=1)) / Decimal(3_600_000_000)

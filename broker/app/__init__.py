@@ -1,0 +1,7 @@
+"""The composition root: settings in, a working broker out. Only here adapters are named."""
+
+from broker.app.daemon import run, serving
+from broker.app.offline import CleanupReport, cleanup_orphans, sweep_once
+from broker.sweeper import SweepReport
+
+__all__ = ["CleanupReport", "SweepReport", "cleanup_orphans", "run", "serving", "sweep_once"]

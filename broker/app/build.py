@@ -1,0 +1,161 @@
+"""Putting the broker together: settings in, everything that works out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from broker.app.identity import ensure_deployment_id, own_key, prepare_data_dir, sealing_key
+from broker.clock import utcnow
+from broker.config import Settings
+from broker.decide.plan import Policy
+from broker.decide.steps import Step
+from broker.errors import StartupError
+from broker.metrics import Metrics
+from broker.ssh.connection import SshPool
+from broker.store import Store
+from broker.sweeper import Sweeper
+from broker.usecases.doors import Door
+from broker.usecases.fleet import Fleet
+from broker.usecases.idle import IdleWatch
+from broker.usecases.inventory import Inventory
+from broker.usecases.journal import Journal
+from broker.usecases.launch import Launcher, Tools
+from broker.usecases.rules import Keyring, Rules
+from broker.usecases.sessions import Sessions
+from broker.usecases.teardown import Teardown
+from broker.usecases.verify import Verifier
+from broker.usecases.workers import Act, Workers
+from providers.base import Provider
+from providers.label import deployment_part
+from providers.registry import FACTORIES, open_provider
+
+SSH_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The broker, put together."""
+
+    settings: Settings
+    deployment: str
+    providers: Mapping[str, Provider]
+    tools: Tools
+    metrics: Metrics
+    workers: Workers
+    sessions: Sessions
+    idle: IdleWatch
+    sweeper: Sweeper
+
+
+async def open_providers(settings: Settings, data_dir: Path) -> dict[str, Provider]:
+    """The adapters of all enabled providers; raises StartupError."""
+    opened = {}
+    for name in settings.enabled_providers:
+        if name not in FACTORIES:
+            raise StartupError(f"Provider {name} is configured, but this version cannot use it.")
+        options = getattr(settings.providers, name).model_dump()
+        opened[name] = await open_provider(name, options, data_dir, utcnow)
+    return opened
+
+
+@asynccontextmanager
+async def built(settings: Settings) -> AsyncIterator[Parts]:
+    """The broker put together, with nothing running yet; taken apart in reverse at the end."""
+    async with AsyncExitStack() as stack:
+        prepare_data_dir(settings.data_dir)
+        store = await Store.open(
+            settings.database.url, key=sealing_key(settings.data_dir), now=utcnow()
+        )
+        stack.push_async_callback(store.close)
+        providers = await open_providers(settings, settings.data_dir)
+        metrics = Metrics(providers)
+        doors = {name: Door(one, metrics, now=utcnow) for name, one in providers.items()}
+        fleets = {name: Fleet(door, now=utcnow) for name, door in doors.items()}
+        for name, door in doors.items():
+            stack.push_async_callback(door.close)
+            stack.push_async_callback(fleets[name].close)
+        deployment_id = await ensure_deployment_id(
+            store, settings.data_dir, settings.lifecycle.deployment_id
+        )
+        deployment = deployment_part(deployment_id)
+        inventory = Inventory(
+            doors,
+            store,
+            cache_ttl=settings.inventory.cache_ttl,
+            backoff_ttl=settings.inventory.backoff_ttl,
+            now=utcnow,
+        )
+        tools = Tools(
+            store=store,
+            journal=Journal(store, [metrics, inventory]),
+            doors=doors,
+            fleets=fleets,
+            inventory=inventory,
+            keyring=Keyring(own_key(settings.data_dir)),
+            rules=_rules(settings, deployment),
+            now=utcnow,
+        )
+        ssh = SshPool(SSH_THREADS)
+        stack.callback(ssh.close)
+        workers = Workers(store, _actions(tools, ssh))
+        stack.push_async_callback(workers.close)
+        yield Parts(
+            settings=settings,
+            deployment=deployment,
+            providers=providers,
+            tools=tools,
+            metrics=metrics,
+            workers=workers,
+            sessions=Sessions(tools, workers),
+            idle=IdleWatch(tools, workers, ssh),
+            sweeper=Sweeper(tools, workers, await _policy(settings, store, deployment), metrics),
+        )
+
+
+def _actions(tools: Tools, ssh: SshPool) -> dict[Step, Act]:
+    launcher = Launcher(tools)
+    return {
+        Step.CREATE: launcher.create,
+        Step.RESOLVE: launcher.resolve,
+        Step.VERIFY: Verifier(tools, ssh).verify,
+        Step.DESTROY: Teardown(tools).destroy,
+        Step.ABANDON: launcher.abandon,
+        Step.RETRY: launcher.retry,
+        Step.CONCLUDE: launcher.conclude,
+    }
+
+
+def _rules(settings: Settings, deployment: str) -> Rules:
+    lifecycle = settings.lifecycle
+    return Rules(
+        deployment=deployment,
+        hard_max=lifecycle.hard_max,
+        price_tolerance=lifecycle.price_tolerance,
+        lost_after=lifecycle.lost_after,
+        verify_timeout=settings.ssh.verify_timeout,
+        verify_interval=settings.ssh.check_interval,
+        check_interval=lifecycle.check_interval,
+        ends_idle=lifecycle.idle_policy == "end",
+        paces={
+            "vastai": settings.providers.vastai.pace,
+            "tensordock": settings.providers.tensordock.pace,
+        },
+    )
+
+
+async def _policy(settings: Settings, store: Store, deployment: str) -> Policy:
+    lifecycle = settings.lifecycle
+    created_at = await store.meta("created_at")
+    return Policy(
+        deployment=deployment,
+        orphan_grace=lifecycle.orphan_grace_period,
+        orphan_grace_is_explicit=lifecycle.orphan_grace_is_explicit,
+        lost_after=lifecycle.lost_after,
+        database_created_at=datetime.fromisoformat(created_at)
+        if created_at
+        else datetime.min.replace(tzinfo=UTC),
+    )

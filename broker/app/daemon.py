@@ -1,0 +1,167 @@
+"""The daemon: start-up sweep, ready, timers, and a stop that leaves every machine alone."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from aiohttp import web
+
+from broker.app.build import Parts, built
+from broker.app.timers import Timers
+from broker.app.web import build_application
+from broker.config import Settings
+from broker.errors import StartupError
+from broker.logs import configure_logging
+from broker.store.lock import DatabaseLock, LockHeld
+
+log = logging.getLogger(__name__)
+
+IN_FLIGHT_PATIENCE = 7.0
+"""Seconds that requests in flight get at a stop."""
+
+LISTING_PATIENCE = timedelta(seconds=10)
+"""How long a provider that cannot be listed may hold up the start."""
+
+
+class Daemon:
+    """A serving broker, from its start to its stop."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._timers = Timers(parts)
+        self._starting: asyncio.Task[None] | None = None
+        self._is_ready = False
+
+    @property
+    def is_ready(self) -> bool:
+        return self._is_ready
+
+    @property
+    def troubles(self) -> list[str]:
+        """What does not work although it should."""
+        troubles = []
+        if self._is_ready and self._timers.is_standing_still:
+            troubles.append("the sweeper stands still")
+        starting = self._starting
+        if starting is not None and starting.done() and not starting.cancelled():
+            error = starting.exception()
+            troubles += [f"the start failed: {type(error).__name__}"] if error else []
+        return troubles
+
+    def start(self) -> None:
+        """Begin the start-up sweep in the background."""
+        self._starting = asyncio.create_task(self._start(), name="start-up")
+        self._starting.add_done_callback(_tell_of_end)
+
+    async def _start(self) -> None:
+        parts = self._parts
+        await parts.tools.inventory.load()
+        refreshing = asyncio.create_task(parts.tools.inventory.refresh_all(), name="first-refresh")
+        refreshing.add_done_callback(_tell_of_end)
+        report = await parts.sweeper.sweep(with_lists=True, patience=LISTING_PATIENCE)
+        for applied in report.actions:
+            log.info("At the start: %s %s", applied.action, applied.reason)
+        await self._timers.start()
+        gc.freeze()
+        self._is_ready = parts.sessions.is_open = True
+        log.info("Ready.")
+
+    async def stop(self) -> None:
+        """Take nothing new, stop the timers; machines and rows stay."""
+        self._is_ready = self._parts.sessions.is_open = False
+        self._timers.stop()
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[str]:
+    """A broker that listens; gives its URL."""
+    lock = _lock(settings)
+    try:
+        async with built(settings) as parts:
+            daemon = Daemon(parts)
+            runner = web.AppRunner(
+                build_application(parts, daemon),
+                access_log=None,
+                handle_signals=False,
+                shutdown_timeout=IN_FLIGHT_PATIENCE,
+            )
+            await runner.setup()
+            try:
+                url = await _listen(runner, settings)
+                lock.update(url)
+                daemon.start()
+                yield url
+            finally:
+                await daemon.stop()
+                await runner.cleanup()
+    finally:
+        lock.release()
+
+
+async def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; a second one ends the process at once."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopping.is_set():
+            os._exit(1)
+        stopping.set()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop)
+    async with serving(settings) as url:
+        log.info("Listening on %s", url)
+        await stopping.wait()
+        log.info("Stopping; rented machines stay as they are.")
+    return 0
+
+
+def run(settings: Settings) -> int:
+    """The daemon, blocking; returns its exit code. Raises StartupError."""
+    configure_logging(settings.logging.level, settings.logging.format)
+    return asyncio.run(serve(settings))
+
+
+def _lock(settings: Settings) -> DatabaseLock:
+    try:
+        return DatabaseLock.acquire(settings.database_path, _url(settings, settings.server.port))
+    except LockHeld as error:
+        message = f"Another gpu-broker (process {error.pid}) works on {settings.database_path}."
+        raise StartupError(message) from error
+    except OSError as error:
+        message = f"The database folder cannot be used: {error.strerror}: {settings.database_path}."
+        raise StartupError(message) from error
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> str:
+    server = settings.server
+    site = web.TCPSite(runner, server.host, server.port)
+    try:
+        await site.start()
+    except OSError as error:
+        message = f"Cannot listen on {server.host}:{server.port}: {error.strerror}."
+        raise StartupError(message) from error
+    port = runner.addresses[0][1]
+    return _url(settings, port)
+
+
+def _url(settings: Settings, port: int) -> str:
+    host = settings.server.host
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 (not bound here)
+    return f"http://{f'[{host}]' if ':' in host and '[' not in host else host}:{port}"
+
+
+def _tell_of_end(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s ended with an error.", task.get_name(), exc_info=error)

@@ -1,0 +1,77 @@
+"""What a deployment keeps for ever: its id, its own SSH key, the key of its sealed columns."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from broker.errors import StartupError
+from broker.ssh.keys import KeyPair, load_or_create
+from broker.store import Store
+
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_LENGTH = 8
+_META = "deployment_id"
+
+
+def prepare_data_dir(data_dir: Path) -> None:
+    """The folder of everything that is not in the database; raises StartupError."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = data_dir / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        message = f"data_dir {data_dir} cannot be written: {error.strerror}. Set BROKER_DATA_DIR."
+        raise StartupError(message) from error
+
+
+def sealing_key(data_dir: Path) -> bytes:
+    """The key of the sealed columns, made at the first start."""
+    path = data_dir / "secret.key"
+    if not path.exists():
+        _write_once(path, Fernet.generate_key().decode())
+    return path.read_bytes().strip()
+
+
+def own_key(data_dir: Path) -> KeyPair:
+    """The broker's own SSH key, made at the first start."""
+    return load_or_create(data_dir / "broker_ed25519")
+
+
+def read_deployment_id(data_dir: Path) -> str | None:
+    """The deployment id that the data folder remembers."""
+    path = data_dir / "deployment-id"
+    return path.read_text().strip() or None if path.exists() else None
+
+
+async def ensure_deployment_id(store: Store, data_dir: Path, configured: str | None) -> str:
+    """The deployment id, in the database and beside it: either can restore the other."""
+    remembered = await store.meta(_META)
+    on_disk = read_deployment_id(data_dir)
+    deployment_id = configured or remembered or on_disk or _new_id()
+    if remembered != deployment_id:
+        await store.set_meta(_META, deployment_id)
+    if on_disk != deployment_id:
+        path = data_dir / "deployment-id"
+        path.unlink(missing_ok=True)
+        _write_once(path, deployment_id)
+    return deployment_id
+
+
+def _new_id() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+
+
+def _write_once(path: Path, text: str) -> None:
+    """A whole file of mode 0600, or none."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

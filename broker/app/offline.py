@@ -1,0 +1,175 @@
+"""What works without a server: one sweep, and the cleaning of an account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from broker.app.build import built, open_providers
+from broker.app.identity import prepare_data_dir, read_deployment_id, sealing_key
+from broker.clock import utcnow
+from broker.config import Settings
+from broker.decide.cleanup import Judgement, Verdict, judge
+from broker.errors import StartupError
+from broker.model import Holder
+from broker.store import Store
+from broker.store.lock import DatabaseLock
+from broker.sweeper import SweepReport
+from providers.base import Instance, Provider
+from providers.errors import NotFound, ProviderError
+from providers.label import deployment_part, parse_label
+
+TEARDOWN_PATIENCE = timedelta(seconds=60)
+"""How long a sweep without a server waits for the ends that it began."""
+
+
+async def sweep_once(settings: Settings, *, dry_run: bool) -> SweepReport:
+    """One sweep. Raises LockHeld while a server works on the database, and StartupError."""
+    lock = DatabaseLock.acquire(settings.database_path, "")
+    try:
+        async with built(settings) as parts:
+            report = await parts.sweeper.sweep(with_lists=True, is_dry_run=dry_run)
+            await parts.workers.until_idle(TEARDOWN_PATIENCE)
+            return report
+    finally:
+        lock.release()
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupRow:
+    """One machine of an account, and what was done about it."""
+
+    provider: str
+    instance: Instance
+    judgement: Judgement
+    age: timedelta | None
+    destroyed: bool = False
+    problem: str | None = None
+
+    def present(self) -> dict[str, Any]:
+        """As the command line shows it."""
+        price = self.instance.price_per_hour
+        return {
+            "provider": self.provider,
+            "instance_id": self.instance.id,
+            "label": self.instance.label,
+            "age_seconds": None if self.age is None else int(self.age.total_seconds()),
+            "price_per_hour": None if price is None else float(price),
+            "verdict": self.judgement.verdict,
+            "destroyed": self.destroyed,
+            "why": self.problem or self.judgement.why,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupReport:
+    """All machines of the accounts that were looked at."""
+
+    rows: tuple[CleanupRow, ...]
+    unlisted: Mapping[str, str]
+    """Provider that could not be listed -> why."""
+
+    def present(self) -> dict[str, Any]:
+        """As the command line shows it."""
+        return {"machines": [row.present() for row in self.rows], "unlisted": dict(self.unlisted)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Records:
+    """What the database, if there is one, says about labels."""
+
+    holders: Mapping[str, Holder]
+    first_seen: Mapping[str, datetime]
+
+
+async def cleanup_orphans(
+    settings: Settings,
+    *,
+    execute: bool,
+    force: bool,
+    deployment: str | None,
+    provider: str | None,
+) -> CleanupReport:
+    """Judge every machine of the accounts; destroy the orphaned ones with `execute`.
+
+    Works beside a running server: what a row claims is left alone. Raises StartupError.
+    """
+    prepare_data_dir(settings.data_dir)
+    chosen = deployment or settings.lifecycle.deployment_id or read_deployment_id(settings.data_dir)
+    ours = deployment_part(chosen) if chosen else None
+    providers = await open_providers(settings, settings.data_dir)
+    if provider is not None and provider not in providers:
+        raise StartupError(f"Provider {provider} is not configured.")
+    rows: list[CleanupRow] = []
+    unlisted: dict[str, str] = {}
+    try:
+        for name, one in providers.items():
+            if provider in {None, name}:
+                try:
+                    rows += await _clean(settings, one, ours, execute=execute, force=force)
+                except ProviderError as error:
+                    unlisted[name] = str(error)
+    finally:
+        for one in providers.values():
+            await one.close()
+    return CleanupReport(tuple(rows), unlisted)
+
+
+async def _clean(
+    settings: Settings, provider: Provider, deployment: str | None, *, execute: bool, force: bool
+) -> list[CleanupRow]:
+    instances = await provider.list_instances()
+    records = await _records(settings, provider.name, instances)
+    now = utcnow()
+    rows = []
+    for instance in instances:
+        label = parse_label(instance.label)
+        first_seen_at = records.first_seen.get(instance.id) if records else None
+        judgement = judge(
+            instance,
+            deployment=deployment,
+            holder=records.holders.get(label.session_id) if records and label else None,
+            has_database=records is not None,
+            is_forced=force,
+            first_seen_at=first_seen_at,
+            grace=settings.lifecycle.orphan_grace_period,
+            now=now,
+        )
+        since = instance.created_at or first_seen_at
+        row = CleanupRow(provider.name, instance, judgement, now - since if since else None)
+        is_doomed = execute and judgement.verdict is Verdict.ORPHANED
+        rows.append(await _destroyed(provider, row) if is_doomed else row)
+    return rows
+
+
+async def _destroyed(provider: Provider, row: CleanupRow) -> CleanupRow:
+    problem = None
+    try:
+        await provider.destroy(row.instance.id)
+    except NotFound:
+        problem = None
+    except ProviderError as error:
+        problem = f"Destroying failed: {error}"
+    return CleanupRow(row.provider, row.instance, row.judgement, row.age, problem is None, problem)
+
+
+async def _records(
+    settings: Settings, provider: str, instances: list[Instance] | Any
+) -> _Records | None:
+    """None where no database is at hand."""
+    if not settings.database_path.exists():
+        return None
+    labels = [parse_label(instance.label) for instance in instances]
+    store = await Store.open(
+        settings.database.url, key=sealing_key(settings.data_dir), now=utcnow()
+    )
+    try:
+        sightings = await store.sightings(provider)
+        return _Records(
+            await store.holders(sorted({label.session_id for label in labels if label})),
+            {one.instance_id: one.first_seen_at for one in sightings},
+        )
+    finally:
+        await store.close()

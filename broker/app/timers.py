@@ -1,0 +1,102 @@
+"""Everything that happens by itself: the timers call, they do not decide."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from broker.app.build import Parts
+from broker.model import Change, Session
+
+log = logging.getLogger(__name__)
+
+_DUE = "due"
+_STANDSTILL = timedelta(seconds=30)
+"""A sweep that did not end for this long, beyond three intervals, is trouble."""
+
+
+class Timers:
+    """The timers of a serving broker."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._scheduler = AsyncIOScheduler(
+            timezone=UTC,
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        self._scheduler.add_listener(_tell_of_error, EVENT_JOB_ERROR)
+        self._armed_for: datetime | None = None
+        self._swept_at = monotonic()
+
+    async def start(self) -> None:
+        """Begin, and be told of every change of a lease."""
+        lifecycle = self._parts.settings.lifecycle
+        self._every(lifecycle.check_interval, "sweep", self._sweep)
+        self._every(lifecycle.check_interval, "idle", self._watch_idleness)
+        self._every(lifecycle.reconciliation_interval, "reconcile", self._reconcile)
+        inventory = self._parts.tools.inventory
+        interval = max(self._parts.settings.inventory.cache_ttl, timedelta(milliseconds=100))
+        for name in self._parts.tools.doors:
+            self._every(interval, f"inventory-{name}", lambda name=name: inventory.refresh(name))
+        self._parts.tools.journal.listen(self)
+        self._scheduler.start()
+        self._swept_at = monotonic()
+        await self._arm_next()
+
+    def stop(self) -> None:
+        """No timer fires any more."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    @property
+    def is_standing_still(self) -> bool:
+        """Whether the sweeper has stopped sweeping."""
+        longest = self._parts.settings.lifecycle.check_interval * 3 + _STANDSTILL
+        return monotonic() - self._swept_at > longest.total_seconds()
+
+    def session_changed(self, change: Change, session: Session) -> None:
+        """Arm the alarm where a lease ends earlier than it would ring."""
+        if change.name in {"record", "extend"}:
+            self._arm(min(session.expires_at, session.hard_max_at))
+
+    def _every(self, interval: timedelta, name: str, job: Callable[[], Awaitable[object]]) -> None:
+        self._scheduler.add_job(
+            job, "interval", seconds=interval.total_seconds(), id=name, name=name
+        )
+
+    async def _sweep(self) -> None:
+        await self._parts.sweeper.sweep(with_lists=False)
+        self._swept_at = monotonic()
+
+    async def _reconcile(self) -> None:
+        await self._parts.sweeper.sweep(with_lists=True)
+
+    async def _watch_idleness(self) -> None:
+        await self._parts.idle.probe(await self._parts.sweeper.watches())
+
+    async def _reap(self) -> None:
+        self._armed_for = None
+        await self._parts.sweeper.reap()
+        await self._arm_next()
+
+    async def _arm_next(self) -> None:
+        due = await self._parts.tools.store.next_due(self._parts.tools.now())
+        if due is not None:
+            self._arm(due)
+
+    def _arm(self, instant: datetime) -> None:
+        if self._armed_for is not None and self._armed_for <= instant:
+            return
+        self._armed_for = instant
+        self._scheduler.add_job(
+            self._reap, "date", run_date=instant, id=_DUE, name=_DUE, replace_existing=True
+        )
+
+
+def _tell_of_error(event: JobExecutionEvent) -> None:
+    log.error("The timer %s met something unforeseen.", event.job_id, exc_info=event.exception)

@@ -1,0 +1,125 @@
+"""The aiohttp application: every table of routes, mounted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Protocol, runtime_checkable
+
+from aiohttp import web
+
+from broker.api import costs, gpus, inventory, offer_health, templates
+from broker.api.http import Route
+from broker.api.middleware import middlewares
+from broker.api.sessions import SessionRoutes
+from broker.api.system import Pulse, SystemRoutes
+from broker.app.build import Parts
+from broker.decide.money import cost
+from broker.metrics import Snapshot
+from broker.sweeper import Machines
+from broker.usecases.costs import Costs
+from broker.usecases.templates import Templates
+
+LARGEST_BODY = 1_000_000
+
+
+@runtime_checkable
+class HasRoutes(Protocol):
+    """A provider that brings routes of its own, mounted under its name."""
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]: ...
+
+
+def build_application(parts: Parts, pulse: Pulse) -> web.Application:
+    """The application that serves `parts`."""
+    application = web.Application(
+        middlewares=middlewares(parts.metrics), client_max_size=LARGEST_BODY
+    )
+    for route in _routes(parts, pulse):
+        application.router.add_route(route.method, route.path, route.handler)
+    for name, provider in parts.providers.items():
+        if isinstance(provider, HasRoutes):
+            own = web.Application()
+            own.add_routes(provider.routes())
+            application.add_subapp(f"/{name}", own)
+    return application
+
+
+def _routes(parts: Parts, pulse: Pulse) -> list[Route]:
+    tools = parts.tools
+    shown = Shown(parts)
+    templated = Templates(tools.doors)
+    system = SystemRoutes(pulse, shown.metrics, shown.providers, shown.sweep, tools.now)
+    sessions = SessionRoutes(parts.sessions, parts.idle, tools.store, tools.now)
+    return [
+        *system.routes(),
+        *sessions.routes(),
+        *inventory.routes(tools.inventory, templated),
+        *gpus.routes(tools.inventory),
+        *templates.routes(templated),
+        *offer_health.routes(tools.inventory),
+        *costs.routes(Costs(tools.store, tools.now)),
+    ]
+
+
+class Shown:
+    """What the system routes show, gathered from all parts."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def metrics(self) -> bytes:
+        tools = self._parts.tools
+        now = tools.now()
+        accrued: dict[str, Decimal] = {}
+        for accrual in await tools.store.accruals():
+            accrued[accrual.provider] = accrued.get(accrual.provider, Decimal(0)) + cost(
+                accrual, now
+            )
+        states = tools.inventory.states()
+        return self._parts.metrics.expose(
+            Snapshot(
+                sessions=await tools.store.counts(),
+                burn=await tools.store.burn(),
+                accrued=accrued,
+                offers={name: state.offers for name, state in states.items()},
+                inventory_age={name: state.age_seconds for name, state in states.items()},
+            )
+        )
+
+    async def providers(self) -> list[dict[str, Any]]:
+        states = self._parts.tools.inventory.states()
+        return [self._provider(name, states) for name in self._parts.tools.doors]
+
+    def _provider(self, name: str, states: Mapping[str, Any]) -> dict[str, Any]:
+        door = self._parts.tools.doors[name]
+        health = door.health
+        machines = self._parts.sweeper.machines.get(name, Machines())
+        can = door.capabilities
+        return {
+            "name": name,
+            "state": health.state,
+            "reasons": list(health.reasons),
+            "capabilities": {
+                "launch_modes": sorted(can.launch_modes),
+                "custom_image": can.custom_image,
+                "environment": can.environment,
+                "on_start": can.on_start,
+                "published_ports": can.published_ports,
+                "templates": can.templates,
+                "balance": can.balance,
+                "preserves_storage": can.preserves_storage,
+                "watchdog": can.watchdog,
+            },
+            "last_refresh": states[name].taken_at,
+            "offers": states[name].offers,
+            "machines": {
+                "ours": machines.ours,
+                "orphaned": machines.orphaned,
+                "foreign": machines.foreign,
+            },
+        }
+
+    async def sweep(self, is_dry_run: bool) -> dict[str, Any]:
+        report = await self._parts.sweeper.sweep(with_lists=True, is_dry_run=is_dry_run)
+        return report.present()

@@ -1,0 +1,67 @@
+"""Which machines `cleanup-orphans` may destroy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from broker.model import LIVE, Holder
+from providers.base import Instance
+from providers.label import Label, parse_label
+
+
+class Verdict(StrEnum):
+    """What a machine of an account is to us."""
+
+    FOREIGN = "foreign"
+    CLAIMED = "claimed"
+    YOUNG = "young"
+    KEPT = "kept"
+    ORPHANED = "orphaned"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict and its reason."""
+
+    verdict: Verdict
+    why: str
+
+
+def judge(
+    instance: Instance,
+    *,
+    deployment: str | None,
+    holder: Holder | None,
+    has_database: bool,
+    is_forced: bool,
+    first_seen_at: datetime | None,
+    grace: timedelta,
+    now: datetime,
+) -> Judgement:
+    """What to do about one instance. Only ORPHANED may be destroyed.
+
+    Without a database nothing tells which sessions live: then the deadline on the label
+    decides, unless an operator forces it.
+    """
+    label = parse_label(instance.label)
+    if label is None or label.deployment != deployment:
+        return Judgement(Verdict.FOREIGN, "It does not carry our label.")
+    if holder is not None and holder.status in LIVE:
+        return Judgement(Verdict.CLAIMED, f"Session {holder.session_id} is {holder.status}.")
+    if not has_database:
+        return _by_label(label, is_forced=is_forced, now=now)
+    since = instance.created_at or first_seen_at
+    if since is None or now < since + grace:
+        return Judgement(Verdict.YOUNG, "It is younger than the grace.")
+    return Judgement(Verdict.ORPHANED, "It has our label, and no live session holds it.")
+
+
+def _by_label(label: Label, *, is_forced: bool, now: datetime) -> Judgement:
+    if now >= label.deadline:
+        return Judgement(Verdict.ORPHANED, "The deadline on its label is over.")
+    if is_forced:
+        return Judgement(Verdict.ORPHANED, "No database is at hand, and it was forced.")
+    until = f"{label.deadline:%Y-%m-%d %H:%M} UTC"
+    return Judgement(Verdict.KEPT, f"No database is at hand; its label lets it live until {until}.")

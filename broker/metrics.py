@@ -1,0 +1,242 @@
+"""Every metric. Collectors listen and ask the store; nothing in the logic counts.
+
+Labels are bounded: providers, statuses, reasons, operations and routes, never an id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeVar
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from broker.model import LIVE, Attempt, Change, Reason, Session, Status
+from providers.errors import ProviderError
+
+Family = TypeVar("Family", GaugeMetricFamily, CounterMetricFamily)
+
+_OPERATIONS = ("list_offers", "list_instances", "get", "create", "destroy")
+_LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+_MINUTES = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800)
+_REAP = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300, 900, 3600)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the gauges show, read from the store at the moment of a scrape."""
+
+    sessions: Mapping[tuple[str, Status], int]
+    burn: Mapping[str, Decimal]
+    """Provider -> USD per hour of the meters that run."""
+    accrued: Mapping[str, Decimal]
+    """Provider -> USD that all sessions have cost so far."""
+    offers: Mapping[str, int]
+    inventory_age: Mapping[str, float | None]
+    """Provider -> seconds since the last good reading of its market."""
+
+
+class _Gauges(Collector):
+    """Presents the latest snapshot; a counter that is computed may stand here as well."""
+
+    def __init__(self, providers: Iterable[str]) -> None:
+        self._providers = tuple(providers)
+        self.snapshot = Snapshot({}, {}, {}, {}, {})
+
+    def collect(self) -> Iterable[Metric]:
+        seen = self.snapshot
+        active = GaugeMetricFamily(
+            "gpu_sessions_active", "Sessions that are not final.", labels=["provider", "status"]
+        )
+        for provider in self._providers:
+            for status in sorted(LIVE):
+                active.add_metric([provider, status], seen.sessions.get((provider, status), 0))
+        yield active
+        yield self._per_provider(
+            GaugeMetricFamily(
+                "gpu_burn_dollars_per_hour", "What the rented machines cost.", labels=["provider"]
+            ),
+            seen.burn,
+        )
+        yield self._per_provider(
+            GaugeMetricFamily(
+                "gpu_inventory_offers", "Offers that are listed.", labels=["provider"]
+            ),
+            seen.offers,
+        )
+        yield self._per_provider(
+            GaugeMetricFamily(
+                "gpu_inventory_age_seconds", "Age of the last good reading.", labels=["provider"]
+            ),
+            {name: age or 0.0 for name, age in seen.inventory_age.items()},
+        )
+        yield self._per_provider(
+            CounterMetricFamily(
+                "gpu_cost_accrued_dollars", "What all sessions have cost.", labels=["provider"]
+            ),
+            seen.accrued,
+        )
+
+    def _per_provider(self, family: Family, values: Mapping[str, int | float | Decimal]) -> Family:
+        for provider in self._providers:
+            family.add_metric([provider], float(values.get(provider, 0)))
+        return family
+
+
+class Metrics:
+    """All collectors, and the listener that moves them."""
+
+    def __init__(self, providers: Iterable[str]) -> None:
+        self.registry = CollectorRegistry()
+        names = tuple(providers)
+        self._gauges = _Gauges(names)
+        self.registry.register(self._gauges)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._define_session_metrics()
+        self._define_traffic_metrics()
+        self._begin_at_zero(names)
+
+    def _define_session_metrics(self) -> None:
+        registry = self.registry
+        self._orphans = Counter("gpu_orphans_detected_total", "Orphans found.", registry=registry)
+        self._ghosts = Counter("gpu_ghosts_detected_total", "Ghosts found.", registry=registry)
+        self._mismatches = Counter(
+            "gpu_reconciliation_mismatches_total",
+            "Differences found between our records and the providers' lists.",
+            registry=registry,
+        )
+        self._destroy_failures = Counter(
+            "gpu_destroy_failures_total", "Destroy calls that failed.", registry=registry
+        )
+        self._verify_seconds = Histogram(
+            "gpu_ssh_verify_duration_seconds",
+            "From the provider's acceptance to the proved access.",
+            buckets=_MINUTES,
+            registry=registry,
+        )
+        self._verify_failures = Counter(
+            "gpu_ssh_verify_failures_total", "Attempts that never proved access.", registry=registry
+        )
+        self._created = Counter(
+            "gpu_sessions_created_total", "Sessions recorded.", ["provider"], registry=registry
+        )
+        self._ended = Counter(
+            "gpu_sessions_ended_total",
+            "Sessions that reached a final status.",
+            ["provider", "reason"],
+            registry=registry,
+        )
+        self._provision_seconds = Histogram(
+            "gpu_provision_duration_seconds",
+            "From the creation of a session to its running.",
+            buckets=_MINUTES,
+            registry=registry,
+        )
+        self._reap_seconds = Histogram(
+            "gpu_reap_delay_seconds",
+            "From the moment an end was due to the proof that the machine is gone.",
+            buckets=_REAP,
+            registry=registry,
+        )
+
+    def _define_traffic_metrics(self) -> None:
+        registry = self.registry
+        self._provider_errors = Counter(
+            "gpu_provider_api_errors_total",
+            "Provider calls that failed.",
+            ["provider", "operation"],
+            registry=registry,
+        )
+        self._provider_seconds = Histogram(
+            "gpu_provider_request_duration_seconds",
+            "Duration of provider calls.",
+            ["provider", "operation"],
+            buckets=_LATENCY,
+            registry=registry,
+        )
+        self._requests = Counter(
+            "http_requests_total",
+            "Requests answered.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self._request_seconds = Histogram(
+            "http_request_duration_seconds",
+            "Duration of requests.",
+            ["method", "route"],
+            buckets=_LATENCY,
+            registry=registry,
+        )
+
+    def _begin_at_zero(self, providers: Iterable[str]) -> None:
+        for provider in providers:
+            self._created.labels(provider)
+            for reason in Reason:
+                self._ended.labels(provider, reason)
+            for operation in _OPERATIONS:
+                self._provider_errors.labels(provider, operation)
+                self._provider_seconds.labels(provider, operation)
+
+    def expose(self, snapshot: Snapshot) -> bytes:
+        """The text that Prometheus reads."""
+        self._gauges.snapshot = snapshot
+        return generate_latest(self.registry)
+
+    def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(method, route, str(status)).inc()
+        self._request_seconds.labels(method, route).observe(seconds)
+
+    def provider_called(
+        self, provider: str, operation: str, seconds: float, error: ProviderError | None
+    ) -> None:
+        self._provider_seconds.labels(provider, operation).observe(seconds)
+        if error is None:
+            return
+        self._provider_errors.labels(provider, operation).inc()
+        if operation == "destroy":
+            self._destroy_failures.inc()
+
+    def orphan_detected(self) -> None:
+        self._orphans.inc()
+        self._mismatches.inc()
+
+    def machine_missing(self, *, is_ghost: bool) -> None:
+        self._mismatches.inc()
+        if is_ghost:
+            self._ghosts.inc()
+
+    def session_changed(self, change: Change, session: Session) -> None:
+        match change.name:
+            case "record":
+                self._created.labels(session.offer.provider).inc()
+            case "verify":
+                self._verified(session, change.attempt)
+            case "doom":
+                self._verify_failures.inc()
+        if session.is_final:
+            reason = session.reason or Reason.INTERNAL_ERROR
+            self._ended.labels(session.offer.provider, reason).inc()
+            self._observe(self._reap_seconds, session.due_at, session.stopped_at)
+
+    def _verified(self, session: Session, attempt: Attempt | None) -> None:
+        accepted_at = attempt.accepted_at if attempt is not None else None
+        self._observe(self._verify_seconds, accepted_at, session.running_at)
+        self._observe(self._provision_seconds, session.created_at, session.running_at)
+
+    @staticmethod
+    def _observe(histogram: Histogram, begin: datetime | None, end: datetime | None) -> None:
+        if begin is not None and end is not None:
+            histogram.observe(max((end - begin).total_seconds(), 0.0))

@@ -1,0 +1,307 @@
+"""One sweep: observe, plan, apply. Knows nothing of timers.
+
+Everything that needs doing is found here, whoever forgot it: leases that are over,
+work that nobody does, orphans, ghosts, lost machines. Each action is applied on its
+own, so that one failure stops nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Protocol
+
+from broker.decide import moves
+from broker.decide.plain import plain
+from broker.decide.plan import (
+    Action,
+    DestroyInstance,
+    EndSession,
+    LoseSession,
+    MarkLost,
+    Policy,
+    ResumeSession,
+    Verdicts,
+    WarnSession,
+    plan_instances,
+    plan_sessions,
+)
+from broker.model import Attempt, Change, Event, Session, Sighting, Wanted, Watch
+from broker.usecases.fleet import Listing
+from broker.usecases.launch import Tools
+from broker.usecases.workers import Workers
+from providers.errors import NotFound, ProviderError
+from providers.label import parse_label
+
+log = logging.getLogger(__name__)
+
+
+class SweepListener(Protocol):
+    """Is told what sweeps find."""
+
+    def orphan_detected(self) -> None: ...
+
+    def machine_missing(self, *, is_ghost: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One action of a sweep, and what became of it."""
+
+    action: str
+    reason: str
+    is_done: bool
+    session_id: str | None = None
+    provider: str | None = None
+    instance_id: str | None = None
+
+    def present(self) -> dict[str, Any]:
+        """As the API and the command line show it."""
+        return {
+            "action": self.action,
+            "session_id": self.session_id,
+            "provider": self.provider,
+            "instance_id": self.instance_id,
+            "reason": self.reason,
+            "done": self.is_done,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What one sweep did, or would do."""
+
+    is_dry_run: bool
+    actions: tuple[Applied, ...] = ()
+    unlisted: Mapping[str, str] = field(default_factory=dict)
+    """Provider that could not be listed -> why. Nothing was concluded about its machines."""
+
+    def present(self) -> dict[str, Any]:
+        """As the API and the command line show it."""
+        return {
+            "dry_run": self.is_dry_run,
+            "actions": [applied.present() for applied in self.actions],
+            "unlisted": dict(self.unlisted),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """How many machines an account holds, as last listed."""
+
+    ours: int = 0
+    orphaned: int = 0
+    foreign: int = 0
+
+
+class Sweeper:
+    """Sweeps over all sessions and all providers."""
+
+    def __init__(
+        self, tools: Tools, workers: Workers, policy: Policy, listener: SweepListener
+    ) -> None:
+        self._tools = tools
+        self._workers = workers
+        self._policy = policy
+        self._listener = listener
+        self._missed: dict[str, Mapping[str, int]] = {}
+        self._lock = asyncio.Lock()
+        self.machines: dict[str, Machines] = {}
+        """Provider -> what its account held at the last complete list."""
+
+    async def sweep(
+        self,
+        *,
+        with_lists: bool,
+        is_dry_run: bool = False,
+        patience: timedelta | None = None,
+    ) -> SweepReport:
+        """Look at everything once. `with_lists`: compare with the providers' lists as well.
+
+        `patience` bounds the wait for each provider's list; without it the provider's own
+        deadline does.
+        """
+        async with self._lock:
+            listings, unlisted = await self._list(patience) if with_lists else ({}, {})
+            watches = [watch async for page in self._tools.store.watches() for watch in page]
+            actions: list[Action] = list(plan_sessions(watches, self._tools.now()))
+            for provider, listing in listings.items():
+                verdicts = await self._compare(provider, listing, watches)
+                actions += verdicts.actions
+                if not is_dry_run:
+                    await self._remember(provider, verdicts)
+            applied = [_describe(action, is_done=False) for action in actions]
+            if not is_dry_run:
+                applied = list(await asyncio.gather(*map(self._apply_alone, actions)))
+                await self._note_asked(applied)
+        shown = tuple(one for one in applied if one.action != "resume" or is_dry_run)
+        return SweepReport(is_dry_run, shown, unlisted)
+
+    async def reap(self) -> None:
+        """End the sessions whose lease is over now."""
+        watches = await self._tools.store.due(self._tools.now())
+        actions = plan_sessions(watches, self._tools.now())
+        await asyncio.gather(*map(self._apply_alone, actions))
+
+    async def watches(self) -> list[Watch]:
+        """The sessions that are not final."""
+        return [watch async for page in self._tools.store.watches() for watch in page]
+
+    async def _list(self, patience: timedelta | None) -> tuple[dict[str, Listing], dict[str, str]]:
+        names = list(self._tools.fleets)
+        seconds = patience.total_seconds() if patience else None
+        asked = (
+            asyncio.wait_for(self._tools.fleets[name].since(self._tools.now()), seconds)
+            for name in names
+        )
+        answers = dict(
+            zip(names, await asyncio.gather(*asked, return_exceptions=True), strict=True)
+        )
+        listings, unlisted = {}, {}
+        for name, answer in answers.items():
+            if isinstance(answer, Listing):
+                listings[name] = answer
+            elif isinstance(answer, ProviderError | TimeoutError):
+                unlisted[name] = str(answer) or "no answer in time"
+                log.warning("%s cannot be listed: %s", name, unlisted[name])
+            else:
+                raise answer
+        return listings, unlisted
+
+    async def _compare(self, provider: str, listing: Listing, watches: Iterable[Watch]) -> Verdicts:
+        labels = (parse_label(instance.label) for instance in listing.instances)
+        ids = {label.session_id for label in labels if label is not None}
+        return plan_instances(
+            provider,
+            listing.instances,
+            listed_at=listing.asked_at,
+            settle=self._tools.doors[provider].capabilities.settle,
+            watches=[watch for watch in watches if watch.provider == provider],
+            holders=await self._tools.store.holders(sorted(ids)),
+            sightings=await self._tools.store.sightings(provider),
+            missed=self._missed.get(provider, {}),
+            policy=self._policy,
+            now=self._tools.now(),
+        )
+
+    async def _remember(self, provider: str, verdicts: Verdicts) -> None:
+        """Keep what was seen, and tell what is new or gone since the last list."""
+        store = self._tools.store
+        before = {one.instance_id: one for one in await store.sightings(provider)}
+        now_seen = {one.instance_id for one in verdicts.sightings}
+        self._missed[provider] = verdicts.missed
+        self.machines[provider] = Machines(
+            verdicts.ours - len(verdicts.sightings), len(verdicts.sightings), verdicts.foreign
+        )
+        await store.save_sightings(provider, verdicts.sightings)
+        for sighting in verdicts.sightings:
+            if sighting.instance_id not in before:
+                self._listener.orphan_detected()
+                await self._tell("orphan.detected", sighting)
+        for instance_id, sighting in before.items():
+            if instance_id not in now_seen and sighting.destroy_asked_at is not None:
+                await self._tell("orphan.destroyed", sighting)
+
+    async def _tell(self, kind: str, sighting: Sighting) -> None:
+        log.warning("%s: %s", kind, sighting.label, extra={"provider": sighting.provider})
+        data = {
+            "provider": sighting.provider,
+            "instance_id": sighting.instance_id,
+            "label": sighting.label,
+            "first_seen_at": sighting.first_seen_at,
+        }
+        await self._tools.store.add_event(
+            Event(kind, self._tools.now(), data={key: plain(value) for key, value in data.items()})
+        )
+
+    async def _apply_alone(self, action: Action) -> Applied:
+        try:
+            is_done = await self._apply(action)
+        except ProviderError as error:
+            log.warning("A machine that nobody holds is not destroyed: %s", error)
+            is_done = False
+        except Exception:
+            log.exception("An action of the sweep met something unforeseen.")
+            is_done = False
+        return _describe(action, is_done=is_done)
+
+    async def _apply(self, action: Action) -> bool:
+        match action:
+            case ResumeSession(session_id):
+                self._workers.ensure(session_id)
+            case DestroyInstance():
+                await self._destroy(action)
+            case LoseSession():
+                await self._lose(action)
+            case _:
+                await self._tools.journal.apply(
+                    action.session_id, lambda s, _: self._decide(action, s)
+                )
+                if isinstance(action, EndSession):
+                    self._workers.wake(action.session_id)
+        return True
+
+    def _decide(
+        self, action: EndSession | WarnSession | MarkLost, session: Session
+    ) -> Change | None:
+        now = self._tools.now()
+        if session.wanted is Wanted.GONE:
+            return None
+        match action:
+            case EndSession(_, reason, due_at):
+                is_over = min(session.expires_at, session.hard_max_at) <= now
+                return moves.end(session, reason, due_at, now) if is_over else None
+            case MarkLost(_, since):
+                return moves.mark_lost(session, since, "the provider's list says so", now)
+            case WarnSession():
+                return moves.warn(session, now)
+
+    async def _lose(self, action: LoseSession) -> None:
+        now = self._tools.now()
+
+        def decide(session: Session, attempt: Attempt) -> Change | None:
+            if session.wanted is Wanted.GONE:
+                return None
+            return moves.lose(session, attempt, action.detail, now)
+
+        await self._tools.journal.apply(action.session_id, decide)
+        self._listener.machine_missing(is_ghost=action.is_ghost)
+        self._workers.wake(action.session_id)
+
+    async def _destroy(self, action: DestroyInstance) -> None:
+        with contextlib.suppress(NotFound):
+            await self._tools.doors[action.provider].destroy(action.instance_id)
+
+    async def _note_asked(self, applied: Iterable[Applied]) -> None:
+        """Remember which orphans the provider has agreed to destroy."""
+        store, now = self._tools.store, self._tools.now()
+        asked = {(one.provider, one.instance_id) for one in applied if one.is_done}
+        for provider in {one.provider for one in applied if one.provider is not None}:
+            sightings = [
+                replace(one, destroy_asked_at=one.destroy_asked_at or now)
+                if (provider, one.instance_id) in asked
+                else one
+                for one in await store.sightings(provider)
+            ]
+            await store.save_sightings(provider, sightings)
+
+
+def _describe(action: Action, *, is_done: bool) -> Applied:
+    match action:
+        case EndSession(session_id, reason, _):
+            return Applied("end", reason, is_done, session_id)
+        case WarnSession(session_id):
+            return Applied("warn", "the end comes near", is_done, session_id)
+        case ResumeSession(session_id):
+            return Applied("resume", "it is on its way up or down", is_done, session_id)
+        case MarkLost(session_id, since):
+            reason = "the machine is missing" if since else "the machine is back"
+            return Applied("mark-lost", reason, is_done, session_id)
+        case LoseSession(session_id, detail, _):
+            return Applied("lose", detail, is_done, session_id)
+        case DestroyInstance(provider, instance_id, _, detail):
+            return Applied("destroy", detail, is_done, provider=provider, instance_id=instance_id)

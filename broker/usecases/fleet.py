@@ -1,0 +1,69 @@
+"""One list of a provider's instances for everybody who asks at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from broker.usecases.doors import Door
+from providers.base import Instance
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A complete list of an account's instances."""
+
+    asked_at: datetime
+    """When the list was asked for: what happened before it is in it."""
+    instances: Sequence[Instance]
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Instance]:
+        return {instance.id: instance for instance in self.instances}
+
+    @cached_property
+    def by_label(self) -> Mapping[str, Instance]:
+        return {instance.label: instance for instance in self.instances if instance.label}
+
+
+class Fleet:
+    """The instances of one account, listed at most once at a time."""
+
+    def __init__(self, door: Door, *, now: Callable[[], datetime]) -> None:
+        self._door = door
+        self._now = now
+        self._latest: Listing | None = None
+        self._running: asyncio.Task[Listing] | None = None
+
+    async def since(self, instant: datetime) -> Listing:
+        """A list that was asked for at `instant` or later; raises ProviderError."""
+        while self._latest is None or self._latest.asked_at < instant:
+            if self._running is None:
+                self._running = asyncio.create_task(self._list(), name=f"list-{self._door.name}")
+                self._running.add_done_callback(self._finished)
+            await asyncio.shield(self._running)
+        return self._latest
+
+    async def recent(self, age: timedelta) -> Listing:
+        """A list that is not older than `age`; raises ProviderError."""
+        return await self.since(self._now() - age)
+
+    async def _list(self) -> Listing:
+        asked_at = self._now()
+        listing = Listing(asked_at, await self._door.list_instances())
+        self._latest = listing
+        return listing
+
+    def _finished(self, task: asyncio.Task[Listing]) -> None:
+        self._running = None
+        if not task.cancelled():
+            task.exception()
+
+    async def close(self) -> None:
+        """Give up a list that is under way."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)

@@ -1,0 +1,146 @@
+"""Watching whether machines are at work: over the broker's own key, and by heartbeats."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from datetime import datetime, timedelta
+
+from broker.decide import moves
+from broker.decide.idle import IdleState, Reading, Source, observe, probe_interval, verdict
+from broker.errors import BrokerError
+from broker.model import Change, Session, Status, Wanted, Watch
+from broker.ssh.connection import SshPool
+from broker.ssh.errors import SshError
+from broker.ssh.probe import IDLE_COMMAND, parse_idle
+from broker.usecases.launch import Tools
+from broker.usecases.sessions import digest
+from broker.usecases.workers import Workers
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = timedelta(seconds=15)
+_GAP = 3
+"""So many intervals without a reading, and what was read before counts no more."""
+
+
+class WrongToken(BrokerError):
+    """The session token is wrong."""
+
+    status = 401
+    code = "authentication_failed"
+
+
+class IdleWatch:
+    """The readings of every session that is to end when idle."""
+
+    def __init__(self, tools: Tools, workers: Workers, ssh: SshPool) -> None:
+        self._tools = tools
+        self._workers = workers
+        self._ssh = ssh
+        self._states: dict[str, IdleState] = {}
+        self._next_probe: dict[str, datetime] = {}
+
+    async def probe(self, watches: list[Watch]) -> None:
+        """Take a reading of every machine whose turn it is."""
+        now = self._tools.now()
+        watched = [watch for watch in watches if _is_watched(watch)]
+        for forgotten in self._states.keys() - {watch.id for watch in watched}:
+            self._states.pop(forgotten)
+            self._next_probe.pop(forgotten, None)
+        due = [watch for watch in watched if self._is_due(watch, now)]
+        await asyncio.gather(*(self._probe(watch.id) for watch in due))
+
+    def _is_due(self, watch: Watch, now: datetime) -> bool:
+        return watch.managed_access and self._next_probe.get(watch.id, now) <= now
+
+    async def _probe(self, session_id: str) -> None:
+        session, _ = await self._tools.journal.read(session_id)
+        if session.status is not Status.RUNNING or session.request.idle_threshold is None:
+            return
+        self._next_probe[session_id] = self._tools.now() + self._interval(session)
+        await self._observe(session, await self._read(session))
+
+    async def _read(self, session: Session) -> Reading:
+        access = session.access
+        if access.ssh is None:
+            return Reading(self._tools.now(), Source.PROBE)
+        try:
+            result = await self._ssh.run(
+                access.ssh,
+                access.ssh_user or "root",
+                self._tools.keyring.own.private_pem,
+                IDLE_COMMAND,
+                host_keys=access.known_hosts,
+                timeout=_PATIENCE,
+            )
+        except SshError as error:
+            log.info("No idle reading: %s", error, extra={"session_id": session.id})
+            return Reading(self._tools.now(), Source.PROBE)
+        return parse_idle(result, self._tools.now())
+
+    async def heartbeat(
+        self,
+        session_id: str,
+        token: str | None,
+        gpu_util: float | None,
+        idle_for: timedelta | None,
+    ) -> Session:
+        """A word from inside the machine; raises NotFound and WrongToken."""
+        session, _ = await self._tools.journal.read(session_id)
+        if token is not None and not hmac.compare_digest(digest(token), session.token_digest):
+            raise WrongToken
+        if session.status is not Status.RUNNING:
+            return session
+        reading = Reading(self._tools.now(), Source.HEARTBEAT, gpu_util=gpu_util, idle_for=idle_for)
+        return await self._observe(session, reading)
+
+    async def _observe(self, session: Session, reading: Reading) -> Session:
+        before = self._states.get(session.id, IdleState())
+        state = observe(before, reading, longest_gap=self._interval(session) * _GAP)
+        self._states[session.id] = state
+        now = self._tools.now()
+        if state.since != session.idle_since:
+            session = await self._tools.journal.apply(
+                session.id, lambda s, _: moves.mark_idle(s, state.since, now)
+            )
+        threshold = session.request.idle_threshold
+        if threshold is not None and _is_wanted(session):
+            await self._judge(session, state, threshold, now)
+        return session
+
+    async def _judge(
+        self, session: Session, state: IdleState, threshold: timedelta, now: datetime
+    ) -> None:
+        judged = verdict(state, threshold, now)
+        if not judged.is_idle:
+            return
+        evidence = {"idle_since": judged.since, "readings": judged.evidence}
+        is_ending = self._tools.rules.ends_idle
+        due_at = (judged.since or now) + threshold
+
+        def decide(current: Session) -> Change | None:
+            if not _is_wanted(current):
+                return None
+            return moves.reap_idle(current, evidence, due_at, now, is_ending=is_ending)
+
+        await self._tools.journal.apply(session.id, lambda s, _: decide(s))
+        if is_ending:
+            self._workers.wake(session.id)
+
+    def _interval(self, session: Session) -> timedelta:
+        threshold = session.request.idle_threshold or timedelta(minutes=10)
+        return probe_interval(threshold, self._tools.rules.check_interval)
+
+
+def _is_wanted(session: Session) -> bool:
+    return session.wanted is Wanted.RUNNING
+
+
+def _is_watched(watch: Watch) -> bool:
+    return (
+        watch.status is Status.RUNNING
+        and watch.wanted is Wanted.RUNNING
+        and watch.idle_threshold is not None
+    )

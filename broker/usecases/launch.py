@@ -1,0 +1,216 @@
+"""From an offer to an instance: the creating call, the search after a lost reply, the next try."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from broker.decide import moves
+from broker.decide.images import plan_image
+from broker.model import Attempt, Change, Reason, Session, Wanted
+from broker.store import Store
+from broker.usecases.doors import Door
+from broker.usecases.fleet import Fleet
+from broker.usecases.inventory import Inventory
+from broker.usecases.journal import Journal
+from broker.usecases.rules import Keyring, Rules
+from broker.usecases.workers import Effort
+from providers.base import Instance, LaunchSpec, Offer
+from providers.errors import (
+    InsufficientFunds,
+    NotFound,
+    OfferGone,
+    OutcomeUnknown,
+    ProviderError,
+    RateLimited,
+    Unavailable,
+)
+from providers.label import Label
+
+_NOT_WORTH_A_RETRY = frozenset({Reason.INSUFFICIENT_FUNDS})
+"""Reasons that another offer of the same account would meet as well."""
+
+_SEARCH_PAUSE = timedelta(seconds=1)
+_LONGEST_PAUSE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the steps of a session work with."""
+
+    store: Store
+    journal: Journal
+    doors: Mapping[str, Door]
+    fleets: Mapping[str, Fleet]
+    inventory: Inventory
+    keyring: Keyring
+    rules: Rules
+    now: Callable[[], datetime]
+
+
+def first_attempt(session: Session, rules: Rules) -> Attempt:
+    """The attempt that is recorded with a new session."""
+    return _attempt(session, 1, session.offer, rules, session.created_at)
+
+
+def _attempt(session: Session, n: int, offer: Offer, rules: Rules, now: datetime) -> Attempt:
+    return Attempt(
+        session_id=session.id,
+        n=n,
+        offer=offer,
+        label=str(Label(rules.deployment, session.id, session.label_deadline, n)),
+        price_per_hour=offer.price_with_disk(session.request.disk_gb),
+        started_at=now,
+    )
+
+
+class Launcher:
+    """The steps CREATE, RESOLVE, ABANDON, RETRY and CONCLUDE."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._begun_at = tools.now()
+
+    async def create(self, session: Session, attempt: Attempt, _effort: Effort) -> None:
+        """Call the provider once, and write down which of the three outcomes it was."""
+        tools = self._tools
+        spec = await self._spec(session, attempt)
+        session = await tools.journal.apply(
+            session.id, lambda s, a: moves.launch(s, a, tools.now()) if _is_wanted(s) else None
+        )
+        if not _is_wanted(session):
+            return
+        try:
+            instance = await tools.doors[attempt.offer.provider].create(spec)
+        except OutcomeUnknown as error:
+            detail = str(error)
+            await tools.journal.apply(
+                session.id, lambda s, a: moves.lose_reply(s, a, detail, tools.now())
+            )
+        except ProviderError as error:
+            await self._refuse(session, attempt, error)
+        else:
+            await self._accept(session, attempt, instance)
+
+    async def _spec(self, session: Session, attempt: Attempt) -> LaunchSpec:
+        request = session.request
+        plan = plan_image(request)
+        confidential = await self._tools.store.confidential(session.id)
+        keys = [session.public_key]
+        if request.managed_access:
+            keys.append(self._tools.keyring.own.public_line)
+        return LaunchSpec(
+            offer=attempt.offer,
+            label=attempt.label,
+            public_keys=tuple(keys),
+            disk_gb=request.disk_gb,
+            launch_mode=request.launch_mode,
+            image=plan.image,
+            args=plan.args,
+            env={**plan.env, **confidential.env},
+            on_start=confidential.on_start_cmd,
+            ports=plan.ports,
+            template_hash_id=request.template_hash_id,
+        )
+
+    async def _accept(self, session: Session, attempt: Attempt, instance: Instance) -> None:
+        tools = self._tools
+        timeout = session.request.ssh_timeout or tools.rules.verify_timeout
+        tools.inventory.confirm(attempt.offer, tools.now())
+        await tools.journal.apply(
+            session.id, lambda s, a: moves.accept(s, a, instance, tools.now(), timeout)
+        )
+
+    async def _refuse(self, session: Session, attempt: Attempt, error: ProviderError) -> None:
+        tools = self._tools
+        reason = _reason(error)
+        if reason is Reason.OFFER_GONE:
+            tools.inventory.confirm(attempt.offer, tools.now())
+        else:
+            tools.inventory.release(attempt.offer)
+        detail = str(error)
+        await tools.journal.apply(
+            session.id, lambda s, a: moves.refuse(s, a, reason, detail, tools.now())
+        )
+
+    async def resolve(self, session: Session, attempt: Attempt, effort: Effort) -> timedelta | None:
+        """Look for the label until the provider has had its time to show an instance."""
+        tools = self._tools
+        provider = attempt.offer.provider
+        since = max(attempt.unknown_since or attempt.started_at, self._begun_at)
+        try:
+            listing = await tools.fleets[provider].since(tools.now())
+        except ProviderError:
+            return min(_SEARCH_PAUSE * 2**effort.tries, _LONGEST_PAUSE)
+        instance = listing.by_label.get(attempt.label)
+        if instance is not None:
+            await self._accept(session, attempt, instance)
+            return None
+        if listing.asked_at < since + tools.doors[provider].capabilities.settle:
+            return _SEARCH_PAUSE
+        tools.inventory.release(attempt.offer)
+        await tools.journal.apply(session.id, lambda s, a: moves.bury(s, a, tools.now()))
+        return None
+
+    async def abandon(self, session: Session, attempt: Attempt, _effort: Effort) -> None:
+        """Close an attempt that was never sent."""
+        tools = self._tools
+        tools.inventory.release(attempt.offer)
+        await tools.journal.apply(session.id, lambda s, a: moves.abandon(s, a, tools.now()))
+
+    async def retry(self, session: Session, attempt: Attempt, _effort: Effort) -> None:
+        """Begin another attempt where one was asked for and an offer is left; else give up."""
+        tools = self._tools
+        reason = attempt.reason or Reason.INTERNAL_ERROR
+        detail = attempt.detail or ""
+        offer = None
+        if _may_retry(session, attempt):
+            attempts = (await tools.store.attempts([session.id]))[session.id]
+            offer = tools.inventory.stand_in(session, attempts)
+            detail = detail if offer else f"{detail} No other offer fits.".strip()
+        now = tools.now()
+        if offer is None:
+            await tools.journal.apply(
+                session.id,
+                lambda s, _: moves.give_up(s, reason, detail, now) if _is_wanted(s) else None,
+            )
+            return
+        following = _attempt(session, attempt.n + 1, offer, tools.rules, now)
+        session = await tools.journal.apply(
+            session.id, lambda s, _: moves.retry(s, following, now) if _is_wanted(s) else None
+        )
+        if not _is_wanted(session):
+            tools.inventory.release(offer)
+
+    async def conclude(self, session: Session, _attempt: Attempt, _effort: Effort) -> None:
+        """Write the final status of a session whose machine is known to be gone."""
+        tools = self._tools
+        await tools.journal.apply(
+            session.id, lambda s, _: moves.conclude(Change("conclude", s), tools.now())
+        )
+
+
+def _is_wanted(session: Session) -> bool:
+    return session.wanted is Wanted.RUNNING
+
+
+def _may_retry(session: Session, attempt: Attempt) -> bool:
+    request = session.request
+    return (
+        request.auto_retry
+        and attempt.n <= request.max_retries
+        and attempt.reason not in _NOT_WORTH_A_RETRY
+    )
+
+
+def _reason(error: ProviderError) -> Reason:
+    match error:
+        case OfferGone() | NotFound():
+            return Reason.OFFER_GONE
+        case InsufficientFunds():
+            return Reason.INSUFFICIENT_FUNDS
+        case Unavailable() | RateLimited():
+            return Reason.PROVIDER_UNAVAILABLE
+        case _:
+            return Reason.PROVIDER_REFUSED

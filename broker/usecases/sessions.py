@@ -1,0 +1,335 @@
+"""What consumers ask of sessions: open, look, extend, end."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from broker.decide import lease, moves
+from broker.decide.disk import check_disk
+from broker.decide.images import plan_image
+from broker.errors import (
+    BrokerError,
+    CapabilityUnsupported,
+    Conflict,
+    Detail,
+    DuplicateSession,
+    InsufficientFunds,
+    NoOfferFits,
+    NotFound,
+    NotReady,
+    ProviderRefused,
+    ProviderUnavailable,
+    StaleInventory,
+    ValidationFailed,
+)
+from broker.model import (
+    Attempt,
+    Change,
+    Confidential,
+    KeyType,
+    Reason,
+    Request,
+    Session,
+    Status,
+    StoragePolicy,
+    Wanted,
+)
+from broker.ssh.keys import BadKey, generate, parse_public_key
+from broker.usecases.inventory import Gone
+from broker.usecases.launch import Tools, first_attempt
+from broker.usecases.workers import Workers
+from providers.base import Capabilities, LaunchMode, Offer
+from providers.label import SESSION_ID_PREFIX
+
+CREATE_PATIENCE = 20.0
+"""Seconds that a creation waits for the provider's word before it answers."""
+
+DELETE_PATIENCE = 30.0
+"""Seconds that a deletion waits for the proof before it answers."""
+
+_ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_ID_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that the consumer should know, though the request succeeded."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A new session, with the secrets that are told once."""
+
+    session: Session
+    attempts: tuple[Attempt, ...]
+    private_key: str | None = field(repr=False)
+    token: str = field(repr=False)
+    warnings: tuple[Warned, ...] = ()
+
+
+class Sessions:
+    """The use-cases of sessions."""
+
+    def __init__(self, tools: Tools, workers: Workers) -> None:
+        self._tools = tools
+        self._workers = workers
+        self.is_open = False
+        """Whether new sessions are taken."""
+
+    async def open(
+        self, request: Request, confidential: Confidential, public_key: str | None
+    ) -> Opened:
+        """Record a session, rent its machine, and answer when the provider has.
+
+        Raises what `broker.errors` names for a request that cannot be served. Nothing is
+        recorded unless the request is whole; a session that the provider refused is
+        recorded as failed.
+        """
+        if not self.is_open:
+            raise NotReady
+        self._check(request)
+        private_key, public_line = await _keys(request, public_key)
+        offer = await self._choose(request)
+        token = secrets.token_urlsafe(32)
+        session = self._new_session(request, offer, public_line, token)
+        if private_key is not None:
+            self._tools.keyring.keep(session.id, private_key)
+        change = await self._launch(session, confidential)
+        attempts = (await self._tools.store.attempts([session.id]))[session.id]
+        session = await self.get(session.id)
+        if session.status is Status.FAILED and attempts[-1].accepted_at is None:
+            raise _refusal(session, attempts[-1])
+        warnings = _warnings(session, attempts[-1], is_settled=change is not None)
+        return Opened(session, attempts, private_key, token, warnings)
+
+    def _check(self, request: Request) -> None:
+        if request.storage_policy is StoragePolicy.PRESERVE:
+            raise CapabilityUnsupported(
+                "No configured provider can keep a disk after the session: use destroy.",
+                details=[Detail("storage_policy", "preserve is not supported")],
+            )
+        if request.watchdog:
+            raise CapabilityUnsupported(
+                "No configured provider has a watchdog.",
+                details=[Detail("watchdog", "is not supported")],
+            )
+        plan_image(request)
+        check_disk(request)
+
+    async def _choose(self, request: Request) -> Offer:
+        """The offer to rent, claimed in our snapshot."""
+        tools = self._tools
+        await tools.inventory.ready()
+        if request.offer_id is None:
+            offer = tools.inventory.choose(request)
+            if offer is None:
+                raise NoOfferFits
+            return offer
+        await self._refuse_duplicate(request)
+        found = tools.inventory.find(request.offer_id)
+        if found is None:
+            raise NotFound(f"There is no offer {request.offer_id}.")
+        if isinstance(found, Gone):
+            raise _stale(request.offer_id)
+        _check_offer(found, request, tools.doors[found.provider].capabilities)
+        if not tools.inventory.claim(found):
+            raise _stale(found.id)
+        return found
+
+    async def _refuse_duplicate(self, request: Request) -> None:
+        twin = await self._tools.store.live_session(request.consumer_id, request.offer_id or "")
+        if twin is not None:
+            raise _duplicate(twin)
+
+    def _new_session(self, request: Request, offer: Offer, public_line: str, token: str) -> Session:
+        now = self._tools.now()
+        hard_max = request.hard_max_override or self._tools.rules.hard_max
+        try:
+            granted = lease.grant_lease(now, request.reservation, hard_max)
+        except BrokerError:
+            self._tools.inventory.release(offer)
+            raise
+        return Session(
+            id=SESSION_ID_PREFIX + "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH)),
+            request=request,
+            status=Status.PENDING,
+            wanted=Wanted.RUNNING,
+            created_at=now,
+            expires_at=granted.expires_at,
+            hard_max_at=granted.hard_max_at,
+            label_deadline=granted.label_deadline,
+            public_key=public_line,
+            token_digest=digest(token),
+            offer=offer,
+            price_per_hour=offer.price_with_disk(request.disk_gb),
+            image=plan_image(request).image,
+        )
+
+    async def _launch(self, session: Session, confidential: Confidential) -> Change | None:
+        """Record, start the work, and wait until the provider has answered or time is up."""
+        tools = self._tools
+        attempt = first_attempt(session, tools.rules)
+        with tools.journal.watch(session.id) as changes:
+            try:
+                await tools.journal.add(moves.record(session, attempt), confidential)
+            except DuplicateSession as error:
+                tools.inventory.release(session.offer)
+                raise _duplicate(error.session_id) from error
+            except BaseException:
+                tools.inventory.release(session.offer)
+                raise
+            self._workers.wake(session.id)
+            return await changes.until(_is_answered, CREATE_PATIENCE)
+
+    async def get(self, session_id: str) -> Session:
+        """One session; raises NotFound."""
+        session = await self._tools.store.session(session_id)
+        if session is None:
+            raise NotFound(f"There is no session {session_id}.")
+        return session
+
+    async def done(self, session_id: str) -> None:
+        """The consumer's work is complete; raises Conflict where the session has ended."""
+        session = await self._end(session_id, Reason.DONE)
+        if session.is_final:
+            raise Conflict(f"The session is {session.status} already.")
+
+    async def delete(self, session_id: str) -> Session:
+        """End a session now; returns it when its end is proved, or after `DELETE_PATIENCE`."""
+        with self._tools.journal.watch(session_id) as changes:
+            session = await self._end(session_id, Reason.DELETED)
+            if not session.is_final:
+                await changes.until(lambda change: change.session.is_final, DELETE_PATIENCE)
+        return await self.get(session_id)
+
+    async def _end(self, session_id: str, reason: Reason) -> Session:
+        """Write the intent, unless it is written already."""
+        now = self._tools.now()
+        session = await self._tools.journal.apply(
+            session_id, lambda s, _: moves.end(s, reason, now, now) if _is_wanted(s) else None
+        )
+        if not session.is_final:
+            self._workers.wake(session_id)
+        return session
+
+    async def extend(self, session_id: str, by: timedelta) -> Session:
+        """Move the end; raises HardMaxExceeded, or Conflict where the session is ending."""
+
+        def decide(session: Session, _: Attempt) -> Change:
+            if not _is_wanted(session):
+                raise Conflict(f"The session is {session.status}: it cannot be extended.")
+            longest = session.offer.max_duration
+            expires_at = lease.extend(session, by)
+            if longest is not None and expires_at - session.created_at > longest:
+                raise ValidationFailed("The offer cannot be rented for that long.")
+            return moves.extend(session, expires_at, self._tools.now())
+
+        return await self._tools.journal.apply(session_id, decide)
+
+
+def digest(token: str) -> str:
+    """What is stored of a session token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _is_wanted(session: Session) -> bool:
+    return session.wanted is Wanted.RUNNING
+
+
+def _is_answered(change: Change) -> bool:
+    """Whether the provider's word is in: made, refused for good, or lost."""
+    return change.name in {"accept", "lose-reply"} or change.session.is_final
+
+
+async def _keys(request: Request, public_key: str | None) -> tuple[str | None, str]:
+    """The private key to hand over, if one is made, and the public line."""
+    if public_key is not None:
+        try:
+            return None, parse_public_key(public_key)
+        except BadKey as error:
+            details = [Detail("ssh_public_key", str(error))]
+            raise ValidationFailed("Wrong fields: ssh_public_key.", details=details) from error
+    comment = f"gpu-broker:{request.consumer_id}"
+    if request.ssh_key_type is KeyType.RSA:
+        pair = await asyncio.to_thread(generate, request.ssh_key_type, comment)
+    else:
+        pair = generate(request.ssh_key_type, comment)
+    return pair.private_pem, pair.public_line
+
+
+def _check_offer(offer: Offer, request: Request, capabilities: Capabilities) -> None:
+    if request.launch_mode not in capabilities.launch_modes:
+        raise CapabilityUnsupported(f"{offer.provider} has no launch mode {request.launch_mode}.")
+    if request.docker_image and not capabilities.custom_image:
+        raise CapabilityUnsupported(f"{offer.provider} takes no image of your own.")
+    if request.template_hash_id and not capabilities.templates:
+        raise CapabilityUnsupported(f"{offer.provider} has no templates.")
+    problems = []
+    if offer.max_duration is not None and request.reservation > offer.max_duration:
+        hours = offer.max_duration / timedelta(hours=1)
+        problems.append(Detail("reservation_hours", f"the offer is there for {hours:g} h at most"))
+    if offer.max_disk_gb is not None and request.disk_gb > offer.max_disk_gb:
+        problems.append(Detail("disk_gb", f"the offer has {offer.max_disk_gb} GB at most"))
+    if problems:
+        raise ValidationFailed("The offer cannot serve this request.", details=problems)
+
+
+def _duplicate(session_id: str) -> Conflict:
+    return Conflict(
+        f"You already have a live session of this offer: {session_id}.",
+        extra={"details": {"session_id": session_id}},
+    )
+
+
+def _stale(offer_id: str) -> StaleInventory:
+    return StaleInventory(
+        "offer unavailable due to stale inventory",
+        extra={
+            "error_type": StaleInventory.code,
+            "offer_id": offer_id,
+            "provider": offer_id.partition("-")[0],
+            "message": "The selected offer is no longer available. "
+            "Please refresh inventory and select a different offer.",
+        },
+    )
+
+
+def _refusal(session: Session, attempt: Attempt) -> BrokerError:
+    """What to answer when the provider has made nothing."""
+    session_of = {"session_id": session.id}
+    detail = session.error or ""
+    match attempt.reason:
+        case Reason.OFFER_GONE:
+            return _stale(attempt.offer.id)
+        case Reason.INSUFFICIENT_FUNDS:
+            return InsufficientFunds(detail, extra=session_of)
+        case Reason.PROVIDER_UNAVAILABLE:
+            return ProviderUnavailable(detail, extra=session_of)
+        case _:
+            return ProviderRefused(detail, extra=session_of)
+
+
+def _warnings(session: Session, attempt: Attempt, *, is_settled: bool) -> tuple[Warned, ...]:
+    warnings = []
+    request = session.request
+    if attempt.accepted_at is None and not session.is_final:
+        known = "did not answer" if is_settled else "has not answered yet"
+        message = f"The provider {known}: the launch goes on by itself and may still fail."
+        warnings.append(Warned("outcome_unknown", message))
+    if not request.managed_access and request.idle_threshold is not None:
+        message = "Without managed access idleness is known from heartbeats alone."
+        warnings.append(Warned("idle_unobservable", message))
+    if not request.managed_access and request.launch_mode is LaunchMode.SSH:
+        message = (
+            "Without managed access a restart of the broker leaves it only the answer of the "
+            "SSH host as proof."
+        )
+        warnings.append(Warned("verification_limited", message))
+    return tuple(warnings)

@@ -1,0 +1,298 @@
+"""Proving that a machine is what was sold: from the provider's "running" to a proved access."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from broker.decide import moves
+from broker.decide.images import plan_image
+from broker.decide.proof import Verification, judge_gpus
+from broker.model import Access, Attempt, Change, Reason, Session, Wanted
+from broker.ssh.connection import SshPool, SshResult, known_hosts_line
+from broker.ssh.errors import HostKeyChanged, NotYet
+from broker.ssh.probe import VERIFY_COMMAND, parse_verification
+from broker.usecases.endpoint import answers_http, url
+from broker.usecases.launch import Tools
+from broker.usecases.workers import Effort
+from providers.base import Endpoint, Instance, InstanceStatus, LaunchMode
+from providers.errors import ProviderError
+
+_LONGEST_TRY = timedelta(seconds=15)
+_LONGEST_PAUSE = timedelta(seconds=10)
+_LONGEST_LOOK = timedelta(seconds=3)
+_GROWTH = 1.5
+_MISSES = 2
+"""Complete lists in a row without the instance that end the attempt."""
+
+_DOWN = frozenset({InstanceStatus.STOPPED, InstanceStatus.OFFLINE, InstanceStatus.ENDING})
+
+
+@dataclass(slots=True)
+class _Boot:
+    """What this process has seen of an attempt so far."""
+
+    tries: int = 0
+    misses: int = 0
+    down_since: datetime | None = None
+    problem: str = "The machine did not come up."
+    was_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Proved:
+    access: Access
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    reason: Reason
+    detail: str
+
+
+class _NotProved(Exception):
+    """Not yet: the message says what is missing."""
+
+
+class Verifier:
+    """The step VERIFY: one look at the provider's list, one try to log in."""
+
+    def __init__(self, tools: Tools, ssh: SshPool) -> None:
+        self._tools = tools
+        self._ssh = ssh
+        self._boots: dict[str, _Boot] = {}
+
+    async def verify(self, session: Session, attempt: Attempt, _effort: Effort) -> timedelta | None:
+        """Try once. Returns the pause before the next try; None when the attempt is decided."""
+        boot = self._boots.setdefault(attempt.label, _Boot())
+        now = self._tools.now()
+        left = (attempt.deadline_at or now) - now
+        pause = None
+        if left <= timedelta(0):
+            await self._doom(session, _timeout_reason(session, boot), boot.problem)
+        else:
+            pause = await self._try(session, attempt, boot, min(left, _LONGEST_TRY))
+        if pause is None:
+            self._boots.pop(attempt.label, None)
+            return None
+        return max(min(pause, left), timedelta(milliseconds=10))
+
+    async def _try(
+        self, session: Session, attempt: Attempt, boot: _Boot, patience: timedelta
+    ) -> timedelta | None:
+        look = min(self._tools.rules.verify_interval * _GROWTH ** (boot.tries / 2), _LONGEST_LOOK)
+        boot.tries += 1
+        try:
+            instance = await self._instance(attempt, boot)
+        except ProviderError as error:
+            boot.problem = f"The provider's list could not be read: {error}"
+            return look
+        if boot.misses >= _MISSES:
+            detail = "The provider no longer has the machine."
+            return await self._doom(session, Reason.INSTANCE_LOST, detail)
+        if instance is None:
+            return look
+        wrong = self._judge(session, attempt, instance, boot)
+        if wrong is not None:
+            return await self._doom(session, wrong.reason, wrong.detail)
+        if instance.status is not InstanceStatus.RUNNING:
+            return look
+        return await self._prove(session, attempt, instance, boot, patience)
+
+    async def _instance(self, attempt: Attempt, boot: _Boot) -> Instance | None:
+        tools = self._tools
+        provider = attempt.offer.provider
+        age = min(tools.rules.verify_interval / 2, timedelta(milliseconds=500))
+        listing = await tools.fleets[provider].recent(age)
+        instance = listing.by_id.get(attempt.instance_id or "")
+        settled = (attempt.accepted_at or attempt.started_at) + tools.doors[
+            provider
+        ].capabilities.settle
+        boot.misses = boot.misses + 1 if instance is None and listing.asked_at >= settled else 0
+        return instance
+
+    def _judge(
+        self, session: Session, attempt: Attempt, instance: Instance, boot: _Boot
+    ) -> _Wrong | None:
+        quoted = attempt.offer.price_with_disk(session.request.disk_gb)
+        ceiling = quoted * (1 + self._tools.rules.price_tolerance)
+        if instance.price_per_hour is not None and instance.price_per_hour > ceiling:
+            detail = (
+                f"The provider charges ${instance.price_per_hour:f}/h "
+                f"where the offer said ${quoted:f}/h."
+            )
+            return _Wrong(Reason.PRICE_CHANGED, detail)
+        words = f": {instance.detail}" if instance.detail else "."
+        if instance.status is InstanceStatus.FAILED:
+            return _Wrong(Reason.BOOT_FAILED, f"The provider could not start the machine{words}")
+        return self._judge_down(instance, boot, words)
+
+    def _judge_down(self, instance: Instance, boot: _Boot, words: str) -> _Wrong | None:
+        if instance.status not in _DOWN:
+            boot.down_since = None
+            return None
+        now = self._tools.now()
+        boot.down_since = boot.down_since or now
+        boot.problem = f"The provider calls the machine {instance.status}{words}"
+        if now - boot.down_since < self._tools.rules.lost_after:
+            return None
+        return _Wrong(Reason.BOOT_FAILED, boot.problem)
+
+    async def _prove(
+        self,
+        session: Session,
+        attempt: Attempt,
+        instance: Instance,
+        boot: _Boot,
+        patience: timedelta,
+    ) -> timedelta | None:
+        if not boot.was_up:
+            boot.was_up, boot.tries = True, 1
+        session = await self._locate(session, attempt, instance)
+        try:
+            proof = await self._proof(session, attempt, instance, patience)
+        except _NotProved as missing:
+            boot.problem = str(missing)
+            growth = _GROWTH ** (boot.tries - 1)
+            return min(self._tools.rules.verify_interval * growth, _LONGEST_PAUSE)
+        if isinstance(proof, _Wrong):
+            return await self._doom(session, proof.reason, proof.detail)
+        await self._tools.journal.apply(
+            session.id, lambda s, a: _if_wanted(s, self._verified(s, a, proof))
+        )
+        self._tools.keyring.forget(session.id)
+        return None
+
+    def _verified(self, session: Session, attempt: Attempt, proof: _Proved) -> Change:
+        return moves.verify(session, attempt, proof.access, proof.evidence, self._tools.now())
+
+    async def _locate(self, session: Session, attempt: Attempt, instance: Instance) -> Session:
+        """Write down the address and the true price as soon as they are known."""
+        tools = self._tools
+        access = _access(session, instance)
+        price = instance.price_per_hour
+        if price is not None and price != attempt.price_per_hour:
+            await tools.journal.apply(
+                session.id, lambda s, a: moves.reprice(s, a, price, tools.now())
+            )
+        if access == session.access:
+            return session
+        return await tools.journal.apply(
+            session.id, lambda s, _: moves.locate(s, access, tools.now())
+        )
+
+    async def _proof(
+        self, session: Session, attempt: Attempt, instance: Instance, patience: timedelta
+    ) -> _Proved | _Wrong:
+        if session.request.launch_mode is LaunchMode.SSH:
+            return await self._prove_ssh(session, attempt, instance, patience)
+        await self._prove_endpoint(session, instance)
+        try:
+            return await self._prove_ssh(session, attempt, instance, patience)
+        except _NotProved:
+            # An image is free to bring no SSH: the port is what was promised.
+            return _Proved(session.access, {"proof": "http"})
+
+    async def _prove_endpoint(self, session: Session, instance: Instance) -> None:
+        endpoint = _api_port(session, instance)
+        if endpoint is None:
+            raise _NotProved("The API's port is not published yet.")
+        missing = await answers_http(endpoint)
+        if missing is not None:
+            raise _NotProved(missing)
+
+    async def _prove_ssh(
+        self, session: Session, attempt: Attempt, instance: Instance, patience: timedelta
+    ) -> _Proved | _Wrong:
+        missing = "The provider has not told the machine's SSH address yet."
+        for endpoint in instance.ssh:
+            access = replace(session.access, ssh=endpoint, ssh_user=instance.ssh_user)
+            try:
+                return await self._prove_address(session, attempt, access, endpoint, patience)
+            except NotYet as error:
+                missing = f"At {endpoint.host}:{endpoint.port}, {error}."
+            except HostKeyChanged as error:
+                return _Wrong(Reason.HOST_KEY_CHANGED, str(error))
+        raise _NotProved(missing)
+
+    async def _prove_address(
+        self,
+        session: Session,
+        attempt: Attempt,
+        access: Access,
+        endpoint: Endpoint,
+        patience: timedelta,
+    ) -> _Proved | _Wrong:
+        consumer_key = self._tools.keyring.consumer_key(session.id)
+        if consumer_key is None and not session.request.managed_access:
+            await self._ssh.banner(endpoint, timeout=patience)
+            return _Proved(access, {"proof": "banner"})
+        result = await self._ssh.run(
+            endpoint,
+            access.ssh_user or "root",
+            consumer_key or self._tools.keyring.own.private_pem,
+            VERIFY_COMMAND,
+            host_keys=session.access.known_hosts,
+            timeout=patience,
+        )
+        verification = parse_verification(result)
+        if consumer_key is None and not _lets_in(verification, session.public_key):
+            raise _NotProved("The consumer's key is not on the machine yet.")
+        mismatch = judge_gpus(attempt.offer, verification)
+        if mismatch is not None:
+            return _Wrong(Reason.WRONG_GPU, mismatch.message)
+        return _proved(access, endpoint, result, verification)
+
+    async def _doom(self, session: Session, reason: Reason, detail: str) -> None:
+        now = self._tools.now()
+        await self._tools.journal.apply(
+            session.id, lambda s, a: _if_wanted(s, moves.doom(s, a, reason, detail, now))
+        )
+
+
+def _proved(
+    access: Access, endpoint: Endpoint, result: SshResult, verification: Verification
+) -> _Proved:
+    pinned = replace(access, known_hosts=(known_hosts_line(endpoint, result.host_key),))
+    gpus = [{"name": gpu.name, "memory_mib": gpu.memory_mib} for gpu in verification.gpus]
+    return _Proved(pinned, {"proof": "ssh", "gpus": gpus})
+
+
+def _if_wanted(session: Session, change: Change) -> Change | None:
+    return change if session.wanted is Wanted.RUNNING else None
+
+
+def _lets_in(verification: Verification, public_key: str) -> bool:
+    wanted = public_key.split()[:2]
+    return any(line.split()[:2] == wanted for line in verification.authorized_keys)
+
+
+def _access(session: Session, instance: Instance) -> Access:
+    """Where the machine will be reached, as far as the provider has told."""
+    known = session.access
+    ssh = known.ssh or (instance.ssh[0] if instance.ssh else None)
+    api = _api_port(session, instance)
+    return replace(
+        known,
+        ssh=ssh,
+        ssh_user=known.ssh_user or (instance.ssh_user if ssh else None),
+        ports=dict(instance.ports),
+        api_endpoint=url(api) if api is not None else None,
+    )
+
+
+def _api_port(session: Session, instance: Instance) -> Endpoint | None:
+    if session.request.launch_mode is not LaunchMode.ENTRYPOINT:
+        return None
+    ports = plan_image(session.request).ports
+    return instance.ports.get(ports[0]) if ports else None
+
+
+def _timeout_reason(session: Session, boot: _Boot) -> Reason:
+    if not boot.was_up:
+        return Reason.BOOT_TIMEOUT
+    is_ssh = session.request.launch_mode is LaunchMode.SSH
+    return Reason.SSH_TIMEOUT if is_ssh else Reason.ENDPOINT_TIMEOUT
