@@ -299,8 +299,8 @@ def _describe(action: Action, *, is_done: bool) -> Applied:
         case ResumeSession(session_id):
             return Applied("resume", "it is on its way up or down", is_done, session_id)
         case MarkLost(session_id, since):
-            reason = "the machine is missing" if since else "the machine is back"
-            return Applied("mark-lost", reason, is_done, session_id)
+            words = "the machine is missing" if since else "the machine is back"
+            return Applied("mark-lost", words, is_done, session_id)
         case LoseSession(session_id, detail, _):
             return Applied("lose", detail, is_done, session_id)
         case DestroyInstance(provider, instance_id, _, detail):

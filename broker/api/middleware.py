@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 import uuid
-from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Protocol
 
@@ -65,9 +64,7 @@ async def _identified(request: web.Request, handler: Handler) -> web.StreamRespo
     return response
 
 
-def _measured(
-    listener: TrafficListener,
-) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def _measured(listener: TrafficListener) -> Middleware:
     @web.middleware
     async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
         begun = monotonic()

@@ -46,7 +46,7 @@ class SessionRoutes:
         base, one = "/api/v1/sessions", "/api/v1/sessions/{id}"
         return [
             Route("POST", base, self.create, "Create a session", NoQuery, SessionCreate),
-            Route("GET", base, self.list, "List sessions", SessionList),
+            Route("GET", base, self.list_all, "List sessions", SessionList),
             Route("GET", one, self.get, "Get a session", NoQuery),
             Route("DELETE", one, self.delete, "End a session now", NoQuery, NoBody),
             Route(
@@ -79,7 +79,7 @@ class SessionRoutes:
         }
         return json_response(answer, status=201)
 
-    async def list(self, request: web.Request) -> web.Response:
+    async def list_all(self, request: web.Request) -> web.Response:
         query = parse_query(SessionList, request)
         found, total = await self._store.sessions(
             consumer_id=query.consumer_id,
@@ -183,7 +183,7 @@ class SessionRoutes:
     async def _accrued(self, session_ids: Sequence[str]) -> dict[str, Decimal]:
         now = self._now()
         totals: dict[str, Decimal] = {}
-        for accrual in await self._store.accruals_of(session_ids):
+        for accrual in await self._store.accruals(session_ids=session_ids):
             so_far = totals.get(accrual.session_id, Decimal(0))
             totals[accrual.session_id] = so_far + cost(accrual, now)
         return totals

@@ -8,7 +8,7 @@ import logging
 from datetime import datetime, timedelta
 
 from broker.decide import moves
-from broker.decide.idle import IdleState, Reading, Source, observe, probe_interval, verdict
+from broker.decide.idle import IdleState, Reading, Witness, observe, probe_interval, verdict
 from broker.errors import BrokerError
 from broker.model import Change, Session, Status, Wanted, Watch
 from broker.ssh.connection import SshPool
@@ -63,9 +63,10 @@ class IdleWatch:
         await self._observe(session, await self._read(session))
 
     async def _read(self, session: Session) -> Reading:
+        """What the machine shows; a machine that cannot be asked gives an unknown reading."""
         access = session.access
         if access.ssh is None:
-            return Reading(self._tools.now(), Source.PROBE)
+            return Reading(self._tools.now(), Witness.PROBE)
         try:
             result = await self._ssh.run(
                 access.ssh,
@@ -77,8 +78,9 @@ class IdleWatch:
             )
         except SshError as error:
             log.info("No idle reading: %s", error, extra={"session_id": session.id})
-            return Reading(self._tools.now(), Source.PROBE)
-        return parse_idle(result, self._tools.now())
+            return Reading(self._tools.now(), Witness.PROBE)
+        seen = parse_idle(result)
+        return Reading(self._tools.now(), Witness.PROBE, seen.gpu_util, seen.users)
 
     async def heartbeat(
         self,
@@ -93,7 +95,9 @@ class IdleWatch:
             raise WrongToken
         if session.status is not Status.RUNNING:
             return session
-        reading = Reading(self._tools.now(), Source.HEARTBEAT, gpu_util=gpu_util, idle_for=idle_for)
+        reading = Reading(
+            self._tools.now(), Witness.HEARTBEAT, gpu_util=gpu_util, idle_for=idle_for
+        )
         return await self._observe(session, reading)
 
     async def _observe(self, session: Session, reading: Reading) -> Session:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from broker.decide import moves
 from broker.decide.images import plan_image
+from broker.decide.pauses import growing
 from broker.model import Attempt, Change, Reason, Session, Wanted
 from broker.store import Store
 from broker.usecases.doors import Door
@@ -142,7 +143,7 @@ class Launcher:
         try:
             listing = await tools.fleets[provider].since(tools.now())
         except ProviderError:
-            return min(_SEARCH_PAUSE * 2**effort.tries, _LONGEST_PAUSE)
+            return growing(_SEARCH_PAUSE, 2, effort.tries, _LONGEST_PAUSE)
         instance = listing.by_label.get(attempt.label)
         if instance is not None:
             await self._accept(session, attempt, instance)

@@ -6,6 +6,7 @@ import logging
 from datetime import datetime, timedelta
 
 from broker.decide import moves
+from broker.decide.pauses import growing
 from broker.model import Attempt, Session
 from broker.usecases.launch import Tools
 from broker.usecases.workers import Effort
@@ -35,7 +36,8 @@ class Teardown:
         try:
             await door.destroy(instance_id)
         except NotFound:
-            return await self._gone(session, attempt, "the provider answered that it is gone")
+            await self._gone(session, attempt, "the provider answered that it is gone")
+            return None
         except ProviderError as error:
             await self._shout(session, effort, error)
             return self._pause(attempt, effort)
@@ -47,7 +49,8 @@ class Teardown:
         proof = await self._proof(attempt)
         if proof is None:
             return self._pause(attempt, effort)
-        return await self._gone(session, attempt, proof)
+        await self._gone(session, attempt, proof)
+        return None
 
     async def _proof(self, attempt: Attempt) -> str | None:
         """How it is proved that the instance is gone; None while it is not."""
@@ -87,5 +90,4 @@ class Teardown:
 
     def _pause(self, attempt: Attempt, effort: Effort) -> timedelta:
         pace = self._tools.rules.paces.get(attempt.offer.provider, 1.0)
-        growing = _FIRST_PAUSE * 2 ** min(effort.tries - 1, 10)
-        return max(min(growing, _LONGEST_PAUSE) * pace, _FIRST_PAUSE)
+        return max(growing(_FIRST_PAUSE, 2, effort.tries, _LONGEST_PAUSE) * pace, _FIRST_PAUSE)

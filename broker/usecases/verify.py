@@ -9,10 +9,12 @@ from typing import Any
 
 from broker.decide import moves
 from broker.decide.images import plan_image
+from broker.decide.pauses import growing
 from broker.decide.proof import Verification, judge_gpus
 from broker.model import Access, Attempt, Change, Reason, Session, Wanted
-from broker.ssh.connection import SshPool, SshResult, known_hosts_line
+from broker.ssh.connection import SshPool, known_hosts_line
 from broker.ssh.errors import HostKeyChanged, NotYet
+from broker.ssh.login import SshResult
 from broker.ssh.probe import VERIFY_COMMAND, parse_verification
 from broker.usecases.endpoint import answers_http, url
 from broker.usecases.launch import Tools
@@ -83,8 +85,9 @@ class Verifier:
     async def _try(
         self, session: Session, attempt: Attempt, boot: _Boot, patience: timedelta
     ) -> timedelta | None:
-        look = min(self._tools.rules.verify_interval * _GROWTH ** (boot.tries / 2), _LONGEST_LOOK)
         boot.tries += 1
+        interval = self._tools.rules.verify_interval
+        look = growing(interval, _GROWTH, boot.tries, _LONGEST_LOOK)
         try:
             instance = await self._instance(attempt, boot)
         except ProviderError as error:
@@ -92,12 +95,14 @@ class Verifier:
             return look
         if boot.misses >= _MISSES:
             detail = "The provider no longer has the machine."
-            return await self._doom(session, Reason.INSTANCE_LOST, detail)
+            await self._doom(session, Reason.INSTANCE_LOST, detail)
+            return None
         if instance is None:
             return look
         wrong = self._judge(session, attempt, instance, boot)
         if wrong is not None:
-            return await self._doom(session, wrong.reason, wrong.detail)
+            await self._doom(session, wrong.reason, wrong.detail)
+            return None
         if instance.status is not InstanceStatus.RUNNING:
             return look
         return await self._prove(session, attempt, instance, boot, patience)
@@ -156,10 +161,10 @@ class Verifier:
             proof = await self._proof(session, attempt, instance, patience)
         except _NotProved as missing:
             boot.problem = str(missing)
-            growth = _GROWTH ** (boot.tries - 1)
-            return min(self._tools.rules.verify_interval * growth, _LONGEST_PAUSE)
+            return growing(self._tools.rules.verify_interval, _GROWTH, boot.tries, _LONGEST_PAUSE)
         if isinstance(proof, _Wrong):
-            return await self._doom(session, proof.reason, proof.detail)
+            await self._doom(session, proof.reason, proof.detail)
+            return None
         await self._tools.journal.apply(
             session.id, lambda s, a: _if_wanted(s, self._verified(s, a, proof))
         )
@@ -239,7 +244,7 @@ class Verifier:
             timeout=patience,
         )
         verification = parse_verification(result)
-        if consumer_key is None and not _lets_in(verification, session.public_key):
+        if consumer_key is None and not verification.admits(session.public_key):
             raise _NotProved("The consumer's key is not on the machine yet.")
         mismatch = judge_gpus(attempt.offer, verification)
         if mismatch is not None:
@@ -263,11 +268,6 @@ def _proved(
 
 def _if_wanted(session: Session, change: Change) -> Change | None:
     return change if session.wanted is Wanted.RUNNING else None
-
-
-def _lets_in(verification: Verification, public_key: str) -> bool:
-    wanted = public_key.split()[:2]
-    return any(line.split()[:2] == wanted for line in verification.authorized_keys)
 
 
 def _access(session: Session, instance: Instance) -> Access:
