@@ -201,7 +201,7 @@ def test_a_broken_stream_harms_nobody(stream: io.StringIO) -> None:
 
 def test_the_level_and_the_latest_call_decide(stream: io.StringIO) -> None:
     """Records below the level are dropped, and no line is written twice."""
-    configure_logging("debug", "json", io.StringIO())
+    configure_logging("debug", "text", stream)
     configure_logging("warning", "json", stream)
 
     logging.getLogger("broker.x").info("quiet")

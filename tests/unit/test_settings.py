@@ -180,6 +180,13 @@ def test_an_empty_variable_sets_nothing() -> None:
     assert load_settings(file=None, environment=environment) == Settings()
 
 
+def test_an_empty_secret_is_none(folder: Path) -> None:
+    """A blank key enables nothing."""
+    file = write(folder, "providers: {vastai: {api_key: ''}, tensordock: {api_token: ' '}}\n")
+
+    assert load_settings(file=file, environment={}).enabled_providers == ()
+
+
 def test_an_explicit_grace_can_be_told_from_the_default(folder: Path) -> None:
     """Machines older than the database obey the grace only where somebody set it."""
     same = write(folder, "lifecycle: {orphan_grace_period: 5m}\n")

@@ -161,6 +161,8 @@ def test_what_only_looks_like_a_contradiction_is_accepted(environment: Mapping[s
         ("VASTAI_PACE", "inf"),
         ("VASTAI_API_URL", "console.vast.ai"),
         ("VASTAI_API_URL", "https://user:word@console.vast.ai"),
+        ("VASTAI_API_URL", "https://user@console.vast.ai"),
+        ("VASTAI_API_URL", "https://console.vast.ai?a=b"),
         ("SIMULATOR_FAULTS", "slow"),
         ("SIMULATOR_FAULTS", '["slow"]'),
         ("SIMULATOR_OFFERS", "0"),
