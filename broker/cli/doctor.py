@@ -1,0 +1,222 @@
+"""`doctor`: looks at everything that must be right, and says what to do where it is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from broker.cli import keys
+from broker.cli.client import Body, Client
+from broker.cli.exits import BrokerUnreachable, CommandFailed, WronglySetUp
+from broker.cli.local import load, settings_options
+from broker.cli.output import cell
+from broker.cli.providers import machines
+
+if TYPE_CHECKING:
+    from broker.config import Settings
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+_COLOURS = {OK: "green", WARN: "yellow", FAIL: "red"}
+_WELL = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: str
+    subject: str
+    text: str
+    remedy: str = ""
+    """What to do; empty where all is well."""
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  gpu-broker doctor
+  gpu-broker doctor --config config.yaml"""
+)
+@settings_options
+@click.pass_context
+def doctor(
+    context: click.Context, config: Path | None, database: str | None, simulate: str | None
+) -> None:
+    """Find out what is wrong, and what to do.
+
+    Exit code 0 when nothing has failed, else 1. Nothing is changed.
+    """
+    levels = set()
+    for finding in _examine(config, database, simulate):
+        levels.add(finding.level)
+        _print(finding)
+    context.exit(1 if FAIL in levels else 0)
+
+
+def _print(finding: Finding) -> None:
+    level = click.style(f"{finding.level:<4}", fg=_COLOURS[finding.level])
+    click.echo(f"{level}  {finding.subject:<10} {cell(finding.text)}")
+    if finding.remedy:
+        click.echo(f"{'':<17}-> {finding.remedy}")
+
+
+def _examine(config: Path | None, database: str | None, simulate: str | None) -> Iterator[Finding]:
+    holder_url = None
+    try:
+        settings = load(config=config, database=database, simulate=simulate)
+    except WronglySetUp as wrong:
+        remedy = "Correct it; `gpu-broker check-config` shows the outcome."
+        yield from (Finding(FAIL, "settings", line, remedy) for line in wrong.message.splitlines())
+    else:
+        yield _sources(config)
+        yield from _credentials(settings)
+        yield _folder(settings.data_dir)
+        yield _database(settings.database_path)
+        holder_url = _holder_url(settings)
+    yield from _broker(holder_url)
+    yield _state_folder()
+    yield _ssh_client()
+
+
+def _sources(config: Path | None) -> Finding:
+    dotenv = (config.parent if config else Path()) / ".env"
+    sources = [
+        f"the file {config}" if config else "no file (--config names one)",
+        f"{dotenv.absolute()}" if dotenv.exists() else "no .env file",
+        "the environment",
+    ]
+    return Finding(OK, "settings", f"valid; from {', '.join(sources)}")
+
+
+def _credentials(settings: Settings) -> Iterator[Finding]:
+    if not settings.enabled_providers:
+        remedy = "Set VASTAI_API_KEY or TENSORDOCK_API_TOKEN, or use --simulate."
+        yield Finding(FAIL, "providers", "none is configured", remedy)
+    for name in settings.enabled_providers:
+        text = "simulated" if name == "simulator" else "its credentials are set (***)"
+        yield Finding(OK, "providers", f"{name}: {text}")
+
+
+def _folder(data_dir: Path) -> Finding:
+    existing = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        made = "" if existing == data_dir else "; it will be made"
+        return Finding(OK, "data_dir", f"{data_dir} can be written{made}")
+    remedy = "Let this user write there, or set BROKER_DATA_DIR."
+    return Finding(FAIL, "data_dir", f"{existing} cannot be written", remedy)
+
+
+def _database(path: Path) -> Finding:
+    import sqlite3  # noqa: PLC0415 - keeps `--help` quick
+
+    if not path.exists():
+        return Finding(OK, "database", f"{path} does not exist yet; `serve` makes it")
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            (sessions,) = connection.execute("SELECT count(*) FROM sessions").fetchone()
+    except sqlite3.Error as error:
+        remedy = "Is it a gpu-broker's database, and may this user read it?"
+        return Finding(FAIL, "database", f"{path}: {error}", remedy)
+    return Finding(OK, "database", f"{path} can be read: {sessions} sessions")
+
+
+def _holder_url(settings: Settings) -> str | None:
+    """Where the broker that holds the database listens; None where nobody holds it."""
+    from broker.store.lock import DatabaseLock  # noqa: PLC0415
+
+    holder = DatabaseLock.holder(settings.database_path)
+    return holder.url if holder else None
+
+
+def _broker(holder_url: str | None) -> Iterator[Finding]:
+    try:
+        client = Client.from_environment()
+        health = client.get_whatever_status("/health")
+    except WronglySetUp as wrong:
+        yield Finding(FAIL, "broker", wrong.message, "Correct GPU_BROKER_URL.")
+        return
+    except BrokerUnreachable as away:
+        yield _unreachable(away, holder_url)
+        return
+    if health.status == _WELL:
+        yield Finding(OK, "broker", f"{client.url} is ready")
+    else:
+        text = f"{client.url} is not well: {cell(health.body.get('troubles') or 'it starts')}"
+        yield Finding(FAIL, "broker", text, "Look again in a moment, then into its log.")
+    if holder_url and holder_url.rstrip("/") != client.url:
+        text = f"this database is held by the broker at {holder_url}, not the one above"
+        yield Finding(WARN, "broker", text, f"Is GPU_BROKER_URL={holder_url} meant?")
+    yield from _providers(client)
+
+
+def _unreachable(away: CommandFailed, holder_url: str | None) -> Finding:
+    if holder_url:
+        remedy = f"Set GPU_BROKER_URL={holder_url}: that broker holds the database."
+        return Finding(FAIL, "broker", away.message, remedy)
+    remedy = "Machines of a broker that is gone: `gpu-broker cleanup-orphans` shows them."
+    return Finding(WARN, "broker", away.message, remedy)
+
+
+def _providers(client: Client) -> Iterator[Finding]:
+    try:
+        providers: list[Body] = client.get("/api/v1/providers").body["providers"]
+    except CommandFailed as error:
+        yield Finding(FAIL, "providers", error.message, "Look into the broker's log.")
+        return
+    for provider in providers:
+        yield present_provider(provider)
+        yield from present_machines(provider)
+
+
+def present_provider(provider: Body) -> Finding:
+    """What a provider's state means."""
+    levels = {"ready": OK, "degraded": WARN}
+    remedies = {
+        "ready": "",
+        "degraded": "It may pass; what has been rented goes on being looked after.",
+        "needs_setup": "Correct its credentials and start the broker again.",
+    }
+    state = provider["state"]
+    reasons = f": {cell(provider['reasons'])}" if provider.get("reasons") else ""
+    return Finding(
+        levels.get(state, FAIL),
+        "providers",
+        f"{provider['name']} is {state}{reasons}",
+        remedies.get(state, "It is asked again and again; its status page may say more."),
+    )
+
+
+def present_machines(provider: Body) -> Iterator[Finding]:
+    """Machines in the account that nobody answers for."""
+    if orphaned := machines(provider, "orphaned"):
+        text = f"{orphaned} machines of ours in the account of {provider['name']} have no session"
+        remedy = "They end by themselves after the grace; `gpu-broker cleanup-orphans` shows them."
+        yield Finding(WARN, "machines", text, remedy)
+    if foreign := machines(provider, "foreign"):
+        text = f"{foreign} machines in the account of {provider['name']} are another deployment's"
+        remedy = "If that one is gone: `gpu-broker cleanup-orphans --deployment ID` shows them."
+        yield Finding(WARN, "machines", text, remedy)
+
+
+def _state_folder() -> Finding:
+    """Where `rent` keeps keys."""
+    folder = keys.state_folder()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if os.access(existing, os.W_OK | os.X_OK):
+        return Finding(OK, "keys", f"are kept in {folder}")
+    return Finding(FAIL, "keys", f"{existing} cannot be written", "Set XDG_STATE_HOME elsewhere.")
+
+
+def _ssh_client() -> Finding:
+    program = shutil.which("ssh")
+    if program:
+        return Finding(OK, "ssh", program)
+    remedy = "Install OpenSSH; until then `gpu-broker ssh` runs commands only."
+    return Finding(WARN, "ssh", "there is no ssh on this machine", remedy)

@@ -1,0 +1,70 @@
+"""The root command: one line for every error, and the exit codes that scripts rely on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn
+
+import click
+from click.exceptions import NoArgsIsHelpError
+
+from broker.cli.exits import Interrupted
+
+NAME = "gpu-broker"
+COMPLETION_VARIABLE = "_GPU_BROKER_COMPLETE"
+WRONG_USAGE = 2
+
+_WHAT_STAYS = (
+    "Interrupted. Rented machines stay rented: `gpu-broker sessions list` shows them, "
+    "`gpu-broker sessions delete SESSION` ends one."
+)
+
+
+class Program(click.Group):
+    """A click group that ends the process with 0, 1, 2, 3 or 130, and never with a traceback.
+
+    The exit code of a command that returns is 0; one that has another to pass on calls
+    `ctx.exit(code)`. GPU_BROKER_DEBUG=1 shows the traceback of what nobody expected.
+    """
+
+    def main(self, *args: Any, **options: Any) -> NoReturn:
+        options |= {"prog_name": NAME, "complete_var": COMPLETION_VARIABLE}
+        options["standalone_mode"] = False
+        sys.exit(_exit_code(partial(super().main, *args, **options)))
+
+
+def _exit_code(command: Callable[[], object]) -> int:
+    try:
+        code = command()
+    except NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return WRONG_USAGE
+    except click.UsageError as error:
+        return _complain(f"{error.format_message()}{_where_to_read(error)}", error.exit_code)
+    except click.ClickException as error:
+        return _complain(error.format_message(), error.exit_code)
+    except click.Abort:
+        return _complain(_WHAT_STAYS, Interrupted.exit_code)
+    except Exception as error:  # noqa: BLE001 - a person gets a sentence, whatever happened
+        return _complain(_unexpected(error), 1)
+    return code if isinstance(code, int) else 0
+
+
+def _complain(message: str, code: int) -> int:
+    for line in message.splitlines():
+        click.echo(f"Error: {line}", err=True)
+    return code
+
+
+def _where_to_read(error: click.UsageError) -> str:
+    return f" `{error.ctx.command_path} --help` explains." if error.ctx else ""
+
+
+def _unexpected(error: Exception) -> str:
+    if os.environ.get("GPU_BROKER_DEBUG"):
+        raise error
+    text = " ".join(str(error).split())
+    return f"Unexpected: {type(error).__name__}: {text} (GPU_BROKER_DEBUG=1 shows where.)"

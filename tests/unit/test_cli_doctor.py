@@ -1,0 +1,80 @@
+"""What the doctor makes of a provider's state."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.cli.doctor import FAIL, OK, WARN, present_machines, present_provider
+from tests.unit.cli_stub import StubApi, gpu_broker
+
+
+@pytest.mark.parametrize(
+    ("state", "level"),
+    [("ready", OK), ("degraded", WARN), ("down", FAIL), ("needs_setup", FAIL)],
+)
+def test_a_providers_state_is_judged_and_explained(state: str, level: str) -> None:
+    """What is not ready comes with its reasons and a remedy."""
+    finding = present_provider({"name": "vastai", "state": state, "reasons": ["401"]})
+
+    assert finding.level == level
+    assert finding.text == f"vastai is {state}: 401"
+    assert bool(finding.remedy) == (level != OK)
+
+
+def test_machines_that_nobody_answers_for_are_told() -> None:
+    """Orphans of ours and machines of another deployment are two findings."""
+    provider = {"name": "vastai", "machines": {"ours": 3, "orphaned": 1, "foreign": 2}}
+
+    orphaned, foreign = present_machines(provider)
+
+    assert (orphaned.level, foreign.level) == (WARN, WARN)
+    assert "cleanup-orphans" in orphaned.remedy
+    assert "--deployment" in foreign.remedy
+
+
+def test_an_account_in_order_is_no_finding() -> None:
+    """Nothing to say where every machine has its session."""
+    provider = {"name": "vastai", "machines": {"ours": 3, "orphaned": 0, "foreign": 0}}
+
+    assert list(present_machines(provider)) == []
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_provider_that_needs_setup_fails_the_examination(api: StubApi) -> None:
+    """Exit code 1, the reason and the remedy; the rest is examined all the same."""
+    provider = {"name": "vastai", "state": "needs_setup", "reasons": ["the key is refused"]}
+    api.answers("GET /health", {"status": "ok"})
+    api.answers("GET /api/v1/providers", {"providers": [provider]})
+
+    result = gpu_broker("doctor", "--simulate")
+
+    assert result.exit_code == 1
+    assert "fail  providers  vastai is needs_setup: the key is refused" in result.stdout
+    assert "Correct its credentials" in result.stdout
+    assert "ssh  " in result.stdout
+
+
+@pytest.mark.usefixtures("folder")
+def test_nothing_wrong_exits_with_0(api: StubApi) -> None:
+    """Warnings are not failures."""
+    provider = {"name": "simulator", "state": "ready", "machines": {"orphaned": 1}}
+    api.answers("GET /health", {"status": "ok"})
+    api.answers("GET /api/v1/providers", {"providers": [provider]})
+
+    result = gpu_broker("doctor", "--simulate")
+
+    assert result.exit_code == 0
+    assert "warn  machines" in result.stdout
+    assert "fail" not in result.stdout
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_broker_that_is_not_well_is_told_with_its_troubles(api: StubApi) -> None:
+    """503 is an answer here."""
+    api.answers("GET /health", {"status": "unavailable", "troubles": ["it sleeps"]}, 503)
+    api.answers("GET /api/v1/providers", {"providers": []})
+
+    result = gpu_broker("doctor", "--simulate")
+
+    assert result.exit_code == 1
+    assert "is not well: it sleeps" in result.stdout

@@ -1,0 +1,191 @@
+"""What is printed: the API's bytes for scripts, tables and cards for people."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from broker.cli.output import cell, present_remaining
+from tests.unit.cli_stub import RUNNING, SESSION, SESSION_ID, StubApi, gpu_broker
+
+_OFFER = {
+    "id": "simulator-17",
+    "provider": "simulator",
+    "gpu_type": "RTX 4090",
+    "gpu_count": 2,
+    "vram_gb": 24,
+    "price_per_hour": 0.000001,
+    "location": "Frankfurt, DE",
+    "reliability": 0.987,
+    "verified": True,
+    "cuda_version": None,
+}
+_ODD_BYTES = b'{"offers": [ {"price":1e-06,  "caf\xc3\xa9":1.50} ],\n"count":1,"total":9}'
+
+_READS = [
+    ("GET /api/v1/inventory", ("inventory",)),
+    ("GET /api/v1/inventory/simulator-17", ("inventory", "simulator-17")),
+    ("GET /api/v1/inventory/x/compatible-templates", ("templates", "--offer-id", "x")),
+    ("GET /api/v1/gpus", ("gpus",)),
+    ("GET /api/v1/gpus/RTX%204090/availability", ("gpus", "RTX 4090")),
+    ("GET /api/v1/templates", ("templates",)),
+    ("GET /api/v1/templates/abc", ("templates", "abc")),
+    ("GET /api/v1/sessions", ("sessions", "list")),
+    (f"GET /api/v1/sessions/{SESSION_ID}", ("sessions", "get", SESSION_ID)),
+    (f"GET /api/v1/sessions/{SESSION_ID}/events", ("sessions", "events", SESSION_ID)),
+    (f"POST /api/v1/sessions/{SESSION_ID}/done", ("sessions", "done", SESSION_ID)),
+    (
+        f"POST /api/v1/sessions/{SESSION_ID}/extend",
+        ("sessions", "extend", SESSION_ID, "--minutes", "5"),
+    ),
+    (f"DELETE /api/v1/sessions/{SESSION_ID}", ("sessions", "delete", SESSION_ID)),
+    ("GET /api/v1/costs", ("costs",)),
+    ("GET /api/v1/costs/summary", ("costs", "summary")),
+    ("GET /api/v1/providers", ("providers",)),
+]
+
+
+@pytest.mark.parametrize(("request_", "arguments"), _READS, ids=" ".join)
+def test_json_is_the_body_byte_for_byte_and_nothing_else(
+    api: StubApi, request_: str, arguments: tuple[str, ...]
+) -> None:
+    """Whatever the API says reaches the script unchanged."""
+    api.answers(request_, _ODD_BYTES)
+
+    result = gpu_broker(*arguments, "-o", "json")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout_bytes == _ODD_BYTES
+
+
+def test_offers_are_a_table_with_the_numbers_of_the_api(api: StubApi) -> None:
+    """A line per offer under headings; unknown is a dash, and small prices keep their digits."""
+    api.answers("GET /api/v1/inventory", {"offers": [_OFFER], "count": 1, "total": 1})
+
+    heading, row = gpu_broker("inventory").stdout.splitlines()
+
+    assert heading.split() == [
+        "OFFER", "GPU", "COUNT", "VRAM", "$/H", "PLACE", "RELIABILITY", "VERIFIED", "CUDA",
+    ]  # fmt: skip
+    assert re.split(r"\s{2,}", row.rstrip()) == [
+        "simulator-17", "RTX 4090", "2", "24 GB", "0.000001", "Frankfurt, DE", "0.987", "yes", "-",
+    ]  # fmt: skip
+
+
+def test_a_table_for_people_is_short_and_says_what_is_left_out(api: StubApi) -> None:
+    """Twenty rows unless more are asked for; with `-o json` the API's own limit holds."""
+    api.answers("GET /api/v1/inventory", {"offers": [_OFFER], "count": 1, "total": 312})
+
+    result = gpu_broker("inventory", "--gpu-type", "RTX 4090", "--verified")
+    gpu_broker("inventory", "-o", "json")
+
+    assert "1 of 312 offers" in result.stderr
+    assert [asked.path for asked in api.asked] == [
+        "/api/v1/inventory?gpu_type=RTX+4090&verified=true&limit=20",
+        "/api/v1/inventory",
+    ]
+
+
+def test_warnings_go_to_stderr(api: StubApi) -> None:
+    """A provider that fails is not part of the table."""
+    warning = {"code": "provider_unavailable", "message": "vastai does not answer"}
+    body = {"offers": [], "count": 0, "total": 0, "warnings": [warning]}
+    api.answers("GET /api/v1/inventory", body)
+
+    result = gpu_broker("inventory")
+
+    assert result.stdout == "No offer fits.\n"
+    assert result.stderr == "Warning: vastai does not answer (provider_unavailable)\n"
+
+
+def test_sessions_are_a_table_that_is_never_cut(api: StubApi) -> None:
+    """Without a terminal a row is one line, however long."""
+    name = "n" * 128
+    api.answers("GET /api/v1/sessions", {"sessions": [{**RUNNING, "name": name}], "count": 1})
+
+    result = gpu_broker("sessions", "list", "--status", "running", "--consumer-id", "me")
+
+    _, row = result.stdout.splitlines()
+    assert row.split()[:2] == [SESSION_ID, "running"]
+    assert "root@127.0.0.1:40022" in row
+    assert "0.000117" in row
+    assert name in row
+    assert api.asked[0].path == "/api/v1/sessions?status=running&consumer_id=me"
+
+
+def test_a_session_is_a_card_with_its_attempts(api: StubApi) -> None:
+    """Why it failed, and what was tried, stand in the card."""
+    attempt = {"n": 1, "offer_id": "simulator-3", "outcome": "failed", "reason": "ssh_timeout"}
+    failed = {
+        **SESSION,
+        "status": "failed",
+        "status_reason": "ssh_timeout",
+        "error": "No login within 15 minutes.",
+        "attempts": [attempt],
+    }
+    api.answers(f"GET /api/v1/sessions/{SESSION_ID}", failed)
+
+    lines = gpu_broker("sessions", "get", SESSION_ID).stdout.splitlines()
+
+    assert "status        failed (ssh_timeout)" in lines
+    assert "error         No login within 15 minutes." in lines
+    assert "attempt       1  simulator-3  failed (ssh_timeout)" in lines
+    assert "ends in       -" in lines
+
+
+def test_foreign_text_cannot_steer_the_terminal() -> None:
+    """Escape sequences in a name or a place are shown, not obeyed."""
+    assert cell("a\x1b[31mb\r\nc") == "a\ufffd[31mb\ufffd\ufffdc"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "-"),
+        ("", "-"),
+        (0, "0"),
+        (0.1, "0.1"),
+        (1e-06, "0.000001"),
+        (False, "no"),
+        ([], "-"),
+        (["a", 1], "a, 1"),
+        ({"team": "vision"}, "team=vision"),
+    ],
+)
+def test_every_json_value_has_a_cell(value: object, expected: str) -> None:
+    """Numbers as the API gives them, and unknown as a dash."""
+    assert cell(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("until", "expected"),
+    [
+        ("2026-01-29T12:59:59.000Z", "59 min"),
+        ("2026-01-29T14:05:00.000Z", "2 h 05 min"),
+        ("2026-01-29T12:00:00.000Z", "over"),
+        (None, "-"),
+    ],
+)
+def test_what_is_left_is_told_in_hours_and_minutes(until: str | None, expected: str) -> None:
+    """Whole minutes that are surely left."""
+    assert present_remaining(until, datetime(2026, 1, 29, 12, tzinfo=UTC)) == expected
+
+
+def test_costs_take_the_filters_of_the_api(api: StubApi) -> None:
+    """The options become the query."""
+    api.answers("GET /api/v1/costs", {"total_cost": 1.35, "currency": "USD"})
+
+    result = gpu_broker("costs", "--session-id", SESSION_ID, "--period", "daily")
+
+    assert api.asked[0].path == f"/api/v1/costs?session_id={SESSION_ID}&period=daily"
+    assert result.stdout == "total cost  1.35\ncurrency    USD\n"
+
+
+def test_json_that_the_command_makes_itself_is_one_document() -> None:
+    """check-config has no body of the API to print, and prints JSON all the same."""
+    result = gpu_broker("check-config", "--simulate", "-o", "json")
+
+    assert json.loads(result.stdout)["providers"]["simulator"]["enabled"] is True
