@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from broker.config.fields import (
     Count,
@@ -180,3 +180,9 @@ class Settings(_Section):
             "simulator": providers.simulator.enabled,
         }
         return tuple(name for name, is_enabled in enabled.items() if is_enabled)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret in clear, for the log to mask."""
+        values = (value for _, section in self.providers for _, value in section)
+        return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))

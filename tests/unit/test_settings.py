@@ -210,6 +210,19 @@ def test_an_empty_file_and_empty_sections_set_nothing(folder: Path) -> None:
         assert load_settings(file=write(folder, text), environment={}) == Settings()
 
 
+def test_every_secret_is_handed_to_whoever_masks_them() -> None:
+    """The log learns all of them from one place."""
+    environment = {
+        "VASTAI_API_KEY": "key-1",
+        "TENSORDOCK_API_TOKEN": "key-2",
+        "TENSORDOCK_AUTH_ID": "key-3",
+    }
+
+    settings = load_settings(file=None, environment=environment)
+
+    assert set(settings.secrets) == {"key-1", "key-2", "key-3"}
+
+
 def test_secrets_are_in_no_text_of_the_settings() -> None:
     """Neither repr nor str nor what is shown to people holds a key."""
     environment = {
