@@ -93,8 +93,9 @@ def load_or_create(path: Path) -> KeyPair:
         _create(path, generate(KeyType.ED25519, OWN_COMMENT))
     if stat.S_IMODE(path.stat().st_mode) & (stat.S_IRWXG | stat.S_IRWXO):
         path.chmod(0o600)
+    content = path.read_text(errors="replace")
     try:
-        key = load_ssh_private_key(path.read_bytes(), password=None)
+        key = load_ssh_private_key(content.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, ed25519.Ed25519PrivateKey):
@@ -102,13 +103,17 @@ def load_or_create(path: Path) -> KeyPair:
             f"{path} is not an unencrypted Ed25519 key. Put the right file back, or move it away: "
             "then a new key is made, which machines that are rented already do not know."
         )
-    return _pair(key, PrivateFormat.OpenSSH, OWN_COMMENT)
+    return KeyPair(private_pem=content, public_line=_public_line(key, OWN_COMMENT))
 
 
 def _pair(key: _PrivateKey, private_format: PrivateFormat, comment: str) -> KeyPair:
     private = key.private_bytes(Encoding.PEM, private_format, NoEncryption()).decode()
-    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    return KeyPair(private_pem=private, public_line=_with_comment(public, comment))
+    return KeyPair(private_pem=private, public_line=_public_line(key, comment))
+
+
+def _public_line(key: _PrivateKey, comment: str) -> str:
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    return _with_comment(public.decode(), comment)
 
 
 def _with_comment(key: str, comment: str) -> str:

@@ -18,11 +18,13 @@ from paramiko.packet import Packetizer
 
 from broker.ssh.dial import Line
 from broker.ssh.errors import HostKeyChanged, NotYet, NotYetReason
-from broker.ssh.keys import BadKey
+from broker.ssh.keys import PUBLIC_KEY_TYPES, BadKey
 
 MOST_OUTPUT = 256 * 1024
 """Bytes kept of each output stream. A machine that sends more is hung up on."""
 
+CUT_SHORT = -1
+_NO_EXIT_CODE = -1  # paramiko's word for it
 _CHUNK = 32 * 1024
 _STDERR_LOOK = 0.25
 """Seconds between looks at the error stream while the other one is silent."""
@@ -67,7 +69,7 @@ class SshResult:
     """What a command said, and who said it."""
 
     exit_code: int
-    """-1 where the machine gave none, or was cut short."""
+    """`CUT_SHORT` where the output was too long to wait for the end."""
     stdout: str
     stderr: str
     host_key: str
@@ -101,7 +103,9 @@ def run_command(
 
 def bare_host_key(text: str) -> str:
     """`ssh-ed25519 AAAA…` of a host key, also where it stands in a line of known_hosts."""
-    return " ".join(text.split()[-2:])
+    words = text.split()
+    start = next((n for n, word in enumerate(words) if word in PUBLIC_KEY_TYPES), 0)
+    return " ".join(words[start : start + 2])
 
 
 class _Packetizer(Packetizer):
@@ -204,7 +208,11 @@ def _read(channel: paramiko.Channel) -> tuple[int, str, str]:
             is_over = not chunk
         while channel.recv_stderr_ready():
             stderr += channel.recv_stderr(_CHUNK)
-    exit_code = channel.recv_exit_status() if is_over else -1
+    if not is_over:
+        return CUT_SHORT, _text(stdout), _text(stderr)
+    exit_code = channel.recv_exit_status()
+    if exit_code == _NO_EXIT_CODE:
+        raise EOFError  # cut off or killed: half an answer is none
     return exit_code, _text(stdout), _text(stderr)
 
 
