@@ -1,0 +1,215 @@
+"""What is asked of the database. Each query is built and compiled once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from broker.model import Accrual, Attempt, Event, Failure, Session, Sighting, Status, Watch
+from broker.store.columns import Instant
+from broker.store.prepared import Prepared
+from broker.store.rows import Row, field_names, to_attempt, to_event, to_session
+from broker.store.schema import (
+    LEASED,
+    LIVE,
+    accruals,
+    attempts,
+    events,
+    failures,
+    meta,
+    sessions,
+    sightings,
+)
+
+NO_LIMIT: Final = -1
+
+
+def _columns(table: sa.Table, kind: type) -> list[sa.Column[Any]]:
+    return [table.c[name] for name in field_names(kind)]
+
+
+def _any_of(parameter: str) -> sa.Select[Any]:
+    """The members of a JSON list that is given as one parameter."""
+    return sa.select(sa.func.json_each(sa.bindparam(parameter)).table_valued("value").c.value)
+
+
+def _watches() -> sa.Select[Any]:
+    current = sa.and_(attempts.c.session_id == sessions.c.id, attempts.c.n == sessions.c.attempt)
+    columns = [
+        attempts.c.accepted_at if name == "accepted_at" else sessions.c[name]
+        for name in field_names(Watch)
+    ]
+    return sa.select(*columns).select_from(sessions.outerjoin(attempts, current))
+
+
+_instant = sa.bindparam("instant", type_=Instant)
+_limit = sa.bindparam("limit", type_=sa.Integer)
+
+META: Prepared[str] = Prepared(
+    sa.select(meta.c.value).where(meta.c.key == sa.bindparam("key")),
+    lambda row: row["value"],
+)
+
+SESSION = Prepared(
+    sa.select(*_columns(sessions, Session)).where(sessions.c.id == sa.bindparam("id")),
+    to_session,
+)
+
+LIVE_SESSION: Prepared[str] = Prepared(
+    sa.select(sessions.c.id).where(
+        LIVE,
+        sessions.c.consumer_id == sa.bindparam("consumer_id"),
+        sessions.c.offer_id == sa.bindparam("offer_id"),
+    ),
+    lambda row: row["id"],
+)
+
+ATTEMPTS = Prepared(
+    sa.select(*_columns(attempts, Attempt))
+    .where(attempts.c.session_id.in_(_any_of("session_ids")))
+    .order_by(attempts.c.session_id, attempts.c.n),
+    to_attempt,
+)
+
+SEALED: Prepared[bytes | None] = Prepared(
+    sa.select(sessions.c.sealed).where(sessions.c.id == sa.bindparam("id")),
+    lambda row: row["sealed"],
+)
+
+OPEN_IDS: Prepared[str] = Prepared(
+    sa.select(sessions.c.id).where(LIVE).order_by(sessions.c.created_at, sessions.c.id),
+    lambda row: row["id"],
+)
+
+WATCH_PAGE = Prepared(
+    _watches()
+    .where(LIVE, sessions.c.id > sa.bindparam("after"))
+    .order_by(sessions.c.id)
+    .limit(_limit),
+    lambda row: Watch(**row),
+)
+
+DUE = Prepared(
+    _watches()
+    .where(LEASED, sessions.c.lease_ends_at <= _instant)
+    .order_by(sessions.c.lease_ends_at, sessions.c.id),
+    lambda row: Watch(**row),
+)
+
+NEXT_DUE: Prepared[datetime] = Prepared(
+    sa.select(sessions.c.lease_ends_at).where(LEASED).order_by(sessions.c.lease_ends_at).limit(1),
+    lambda row: row["lease_ends_at"],
+)
+
+HOLDINGS: Prepared[Row] = Prepared(
+    sa.select(
+        sessions.c.id,
+        sessions.c.status,
+        sessions.c.attempt,
+        sessions.c.instance_id,
+        attempts.c.n,
+        attempts.c.ended_at,
+        attempts.c.tombstone_until,
+    )
+    .select_from(sessions.outerjoin(attempts, attempts.c.session_id == sessions.c.id))
+    .where(sessions.c.id.in_(_any_of("session_ids"))),
+    lambda row: row,
+)
+
+COUNTS: Prepared[tuple[str, Status, int]] = Prepared(
+    sa.select(sessions.c.provider, sessions.c.status, sa.func.count().label("count")).group_by(
+        sessions.c.status, sessions.c.provider
+    ),
+    lambda row: (row["provider"], row["status"], row["count"]),
+)
+
+BURN: Prepared[tuple[str, Decimal]] = Prepared(
+    sa.select(accruals.c.provider, accruals.c.price_per_hour).where(accruals.c.ends_at.is_(None)),
+    lambda row: (row["provider"], row["price_per_hour"]),
+)
+
+FAILURES = Prepared(
+    sa.select(*_columns(failures, Failure))
+    .where(failures.c.created_at >= _instant)
+    .order_by(failures.c.created_at, failures.c.id),
+    lambda row: Failure(**row),
+)
+
+SIGHTINGS = Prepared(
+    sa.select(*_columns(sightings, Sighting))
+    .where(sightings.c.provider == sa.bindparam("provider"))
+    .order_by(sightings.c.instance_id),
+    lambda row: Sighting(**row),
+)
+
+_SESSION_FILTERS = {
+    "consumer_id": sessions.c.consumer_id == sa.bindparam("consumer_id"),
+    "provider": sessions.c.provider == sa.bindparam("provider"),
+    "statuses": sessions.c.status.in_(_any_of("statuses")),
+}
+
+_EVENT_FILTERS = {
+    "after": events.c.id > sa.bindparam("after"),
+    "session_id": events.c.session_id == sa.bindparam("session_id"),
+}
+
+_ACCRUAL_FILTERS = {
+    "consumer_id": accruals.c.consumer_id == sa.bindparam("consumer_id"),
+    "session_id": accruals.c.session_id == sa.bindparam("session_id"),
+    "session_ids": accruals.c.session_id.in_(_any_of("session_ids")),
+    "begins_before": accruals.c.begins_at < sa.bindparam("begins_before", type_=Instant),
+    "ends_after": sa.or_(
+        accruals.c.ends_at.is_(None),
+        accruals.c.ends_at > sa.bindparam("ends_after", type_=Instant),
+    ),
+}
+
+
+@cache
+def sessions_where(filters: frozenset[str]) -> Prepared[Session]:
+    """A page of sessions, newest first."""
+    return Prepared(
+        sa.select(*_columns(sessions, Session))
+        .where(*(_SESSION_FILTERS[name] for name in filters))
+        .order_by(sessions.c.created_at.desc(), sessions.c.id)
+        .limit(_limit)
+        .offset(sa.bindparam("offset", type_=sa.Integer)),
+        to_session,
+    )
+
+
+@cache
+def sessions_count(filters: frozenset[str]) -> Prepared[int]:
+    """How many sessions there are on all pages."""
+    conditions = [_SESSION_FILTERS[name] for name in filters]
+    total = sa.func.count().label("total")
+    return Prepared(
+        sa.select(total).select_from(sessions).where(*conditions), lambda row: row["total"]
+    )
+
+
+@cache
+def events_where(filters: frozenset[str]) -> Prepared[Event]:
+    """Events in the order of their ids."""
+    return Prepared(
+        sa.select(*_columns(events, Event))
+        .where(*(_EVENT_FILTERS[name] for name in filters))
+        .order_by(events.c.id)
+        .limit(_limit),
+        to_event,
+    )
+
+
+@cache
+def accruals_where(filters: frozenset[str]) -> Prepared[Accrual]:
+    """Accruals in the order of their beginning."""
+    return Prepared(
+        sa.select(*_columns(accruals, Accrual))
+        .where(*(_ACCRUAL_FILTERS[name] for name in filters))
+        .order_by(accruals.c.begins_at, accruals.c.session_id, accruals.c.attempt),
+        lambda row: Accrual(**row),
+    )

@@ -1,0 +1,94 @@
+"""Values to rows and rows to values. A column has the name of the field that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from broker.model import Accrual, Attempt, Event, Failure, Holder, Session, Sighting
+from broker.store.codec import ACCESS, EVENT_DATA, OFFER, REQUEST
+
+Row: TypeAlias = dict[str, Any]
+"""Column -> value, as it is before the column's type encodes it, or after it was decoded."""
+
+
+def field_names(kind: type[Any]) -> tuple[str, ...]:
+    """The names of a dataclass's fields."""
+    return tuple(field.name for field in fields(kind))
+
+
+def to_row(value: Attempt | Accrual | Failure | Sighting) -> Row:
+    """The row of a value whose fields are columns."""
+    row = {name: getattr(value, name) for name in field_names(type(value))}
+    return row | {"offer": OFFER.encode(value.offer)} if isinstance(value, Attempt) else row
+
+
+def session_row(session: Session) -> Row:
+    """The row of a session, with the columns that are there for the sake of queries."""
+    return {name: getattr(session, name) for name in field_names(Session)} | {
+        "request": REQUEST.encode(session.request),
+        "offer": OFFER.encode(session.offer),
+        "access": ACCESS.encode(session.access),
+        "consumer_id": session.request.consumer_id,
+        "provider": session.offer.provider,
+        "offer_id": session.offer.id,
+        "lease_ends_at": min(session.expires_at, session.hard_max_at),
+        "idle_threshold": session.request.idle_threshold,
+        "managed_access": session.request.managed_access,
+    }
+
+
+def event_row(event: Event) -> Row:
+    """The row of an event, without the id, which the database gives."""
+    return {
+        "type": event.type,
+        "created_at": event.created_at,
+        "session_id": event.session_id,
+        "data": EVENT_DATA.encode(dict(event.data)),
+    }
+
+
+def to_session(row: Row) -> Session:
+    """The session in a row of its fields."""
+    structured = {
+        "request": REQUEST.decode(row["request"]),
+        "offer": OFFER.decode(row["offer"]),
+        "access": ACCESS.decode(row["access"]),
+    }
+    return Session(**(row | structured))
+
+
+def to_attempt(row: Row) -> Attempt:
+    """The attempt in a row of its fields."""
+    return Attempt(**(row | {"offer": OFFER.decode(row["offer"])}))
+
+
+def to_event(row: Row) -> Event:
+    """The event in a row of its fields."""
+    return Event(**(row | {"data": EVENT_DATA.decode(row["data"])}))
+
+
+def to_holders(rows: Iterable[Mapping[str, Any]]) -> dict[str, Holder]:
+    """Holders by session id, from rows of a session joined with each of its attempts."""
+    held: dict[str, Mapping[str, Any]] = {}
+    closed: set[str] = set()
+    tombstones: dict[str, dict[int, datetime]] = {}
+    for row in rows:
+        held[row["id"]] = row
+        if row["n"] == row["attempt"] and row["ended_at"] is not None:
+            closed.add(row["id"])
+        if row["tombstone_until"] is not None:
+            tombstones.setdefault(row["id"], {})[row["n"]] = row["tombstone_until"]
+    return {
+        session_id: Holder(
+            session_id=session_id,
+            status=row["status"],
+            attempt=row["attempt"],
+            instance_id=row["instance_id"],
+            is_closed=session_id in closed,
+            tombstones=tombstones.get(session_id, {}),
+        )
+        for session_id, row in held.items()
+    }

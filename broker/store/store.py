@@ -1,0 +1,248 @@
+"""The store: what the rest of the broker asks of the database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from broker.errors import StoreFailed
+from broker.model import (
+    Accrual,
+    Attempt,
+    Change,
+    Confidential,
+    Event,
+    Failure,
+    Holder,
+    Session,
+    Sighting,
+    Status,
+    Watch,
+)
+from broker.store import queries, writes
+from broker.store.backup import copy_database
+from broker.store.connections import failing_as_store_failed
+from broker.store.location import database_path
+from broker.store.opening import prepare
+from broker.store.reader import Reader
+from broker.store.rows import to_holders
+from broker.store.sealing import Sealer
+from broker.store.writer import Writer
+
+T = TypeVar("T")
+
+_PAGE = 500
+
+
+class Store:
+    """One open database. Every method raises StoreFailed where the database does not work.
+
+    A method that writes returns when what it wrote survives the loss of power.
+    """
+
+    def __init__(self, path: Path, sealer: Sealer) -> None:
+        self._path = path
+        self._sealer = sealer
+        self._reader = Reader(path)
+        self._writer = Writer(path)
+
+    @classmethod
+    async def open(cls, url: str, *, key: bytes, now: datetime) -> Store:
+        """Open the database at `url`: a path, or `sqlite:///` and a path.
+
+        Makes its folder and file, checks it, and brings it to the present schema, after
+        a copy has been laid beside it. `key` is the Fernet key of confidential values.
+        Raises StartupError.
+        """
+        sealer = Sealer(key)
+        path = database_path(url)
+        await asyncio.to_thread(prepare, path, now)
+        return cls(path, sealer)
+
+    async def close(self) -> None:
+        """Finish what is being written, and let go of the database."""
+        await self._reader.close()
+        await self._writer.close()
+
+    async def meta(self, key: str) -> str | None:
+        """A value of the database's own. `created_at`, in ISO 8601, is always there."""
+        return await self._reader.first(queries.META, key=key)
+
+    async def set_meta(self, key: str, value: str) -> None:
+        """Set a value of the database's own."""
+        await self._writer.run(partial(writes.set_meta, key=key, value=value))
+
+    async def add_session(self, change: Change, confidential: Confidential) -> Session:
+        """Insert a session with its attempt and events.
+
+        Raises DuplicateSession where the consumer already has a live session of this offer.
+        """
+        sealed = self._sealer.seal(confidential)
+        return await self._writer.run(partial(writes.add_session, change=change, sealed=sealed))
+
+    async def commit(self, change: Change) -> Session:
+        """Write a change, and return the session with its new version.
+
+        Raises StaleWrite where somebody else has written since `change.session.version`,
+        DuplicateSession where a retry moves to an offer that the consumer already has.
+        """
+        return await self._writer.run(partial(writes.commit, change=change))
+
+    async def session(self, session_id: str) -> Session | None:
+        return await self._reader.first(queries.SESSION, id=session_id)
+
+    async def live_session(self, consumer_id: str, offer_id: str) -> str | None:
+        """The id of the consumer's live session of that offer."""
+        return await self._reader.first(
+            queries.LIVE_SESSION, consumer_id=consumer_id, offer_id=offer_id
+        )
+
+    async def attempts(self, session_ids: Sequence[str]) -> dict[str, tuple[Attempt, ...]]:
+        """The attempts of each session that is asked for, in their order."""
+        found = await self._reader.fetch(queries.ATTEMPTS, session_ids=_list(session_ids))
+        by_session: dict[str, list[Attempt]] = {session_id: [] for session_id in session_ids}
+        for attempt in found:
+            by_session[attempt.session_id].append(attempt)
+        return {session_id: tuple(attempts) for session_id, attempts in by_session.items()}
+
+    async def sessions(
+        self,
+        *,
+        consumer_id: str | None = None,
+        statuses: Sequence[Status] = (),
+        provider: str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> tuple[list[Session], int]:
+        """A page of sessions, newest first, and how many there are on all pages.
+
+        No statuses are all statuses; `provider` is the one of the current offer.
+        """
+        wanted = _list(statuses) if statuses else None
+        given = _given(consumer_id=consumer_id, statuses=wanted, provider=provider)
+        filters = frozenset(given)
+        page = await self._reader.fetch(
+            queries.sessions_where(filters),
+            **given,
+            limit=queries.NO_LIMIT if limit is None else limit,
+            offset=offset,
+        )
+        if limit is None and page:
+            return page, offset + len(page)
+        count = queries.sessions_count(filters)
+        return page, (await self._reader.fetch(count, **given))[0]
+
+    async def confidential(self, session_id: str) -> Confidential:
+        """What the consumer sent in confidence; empty where that is forgotten."""
+        sealed = await self._reader.first(queries.SEALED, id=session_id)
+        return self._sealer.open(sealed)
+
+    async def open_ids(self) -> list[str]:
+        """The sessions that are not final, oldest first."""
+        return await self._reader.fetch(queries.OPEN_IDS)
+
+    async def watches(self) -> AsyncIterator[list[Watch]]:
+        """Every session that is not final, page by page."""
+        after = ""
+        while page := await self._reader.fetch(queries.WATCH_PAGE, after=after, limit=_PAGE):
+            yield page
+            after = page[-1].id
+
+    async def next_due(self, now: datetime) -> datetime | None:
+        """The next instant at which a lease is over: `now` where one is over already."""
+        ends_at = await self._reader.first(queries.NEXT_DUE)
+        return None if ends_at is None else max(ends_at, now)
+
+    async def due(self, now: datetime) -> list[Watch]:
+        """The sessions still wanted whose lease is over, the longest overdue first."""
+        return await self._reader.fetch(queries.DUE, instant=now)
+
+    async def holders(self, session_ids: Sequence[str]) -> dict[str, Holder]:
+        """What those of these sessions that exist say about their instances."""
+        joined = await self._reader.fetch(queries.HOLDINGS, session_ids=_list(session_ids))
+        return to_holders(joined)
+
+    async def events(
+        self, *, session_id: str | None = None, after: int = 0, limit: int = 1000
+    ) -> list[Event]:
+        """Events with an id above `after`, in the order in which they were committed."""
+        given = _given(session_id=session_id, after=after)
+        query = queries.events_where(frozenset(given))
+        return await self._reader.fetch(query, **given, limit=limit)
+
+    async def add_event(self, event: Event) -> Event:
+        """Write an event that changes no session, and return it with its id."""
+        return await self._writer.run(partial(writes.add_event, event=event))
+
+    async def accruals(
+        self,
+        *,
+        consumer_id: str | None = None,
+        session_id: str | None = None,
+        session_ids: Sequence[str] | None = None,
+        begins_before: datetime | None = None,
+        ends_after: datetime | None = None,
+    ) -> list[Accrual]:
+        """The accruals that reach into the window, open ones included, by their beginning."""
+        given = _given(
+            consumer_id=consumer_id,
+            session_id=session_id,
+            session_ids=None if session_ids is None else _list(session_ids),
+            begins_before=begins_before,
+            ends_after=ends_after,
+        )
+        query = queries.accruals_where(frozenset(given))
+        return await self._reader.fetch(query, **given)
+
+    async def add_failure(self, failure: Failure) -> None:
+        await self._writer.run(partial(writes.add_failure, failure=failure))
+
+    async def failures(self, since: datetime) -> list[Failure]:
+        """The failures since that instant, oldest first."""
+        return await self._reader.fetch(queries.FAILURES, instant=since)
+
+    async def prune_failures(self, before: datetime) -> None:
+        """Forget the failures before that instant."""
+        await self._writer.run(partial(writes.prune_failures, before=before))
+
+    async def sightings(self, provider: str) -> list[Sighting]:
+        return await self._reader.fetch(queries.SIGHTINGS, provider=provider)
+
+    async def save_sightings(self, provider: str, seen: Sequence[Sighting]) -> None:
+        """Replace everything that was seen at `provider` by `seen`."""
+        await self._writer.run(partial(writes.save_sightings, provider=provider, seen=seen))
+
+    async def counts(self) -> dict[tuple[str, Status], int]:
+        """How many sessions there are, by provider of the current offer and status."""
+        counted = await self._reader.fetch(queries.COUNTS)
+        return {(provider, status): count for provider, status, count in counted}
+
+    async def burn(self) -> dict[str, Decimal]:
+        """USD per hour of the accruals that are open, by provider."""
+        rates: dict[str, Decimal] = {}
+        for provider, price in await self._reader.fetch(queries.BURN):
+            rates[provider] = rates.get(provider, Decimal(0)) + price
+        return rates
+
+    async def backup(self, path: Path) -> None:
+        """Copy the last commit to `path`, which is complete or untouched; nobody has to wait."""
+        try:
+            with failing_as_store_failed():
+                await asyncio.to_thread(copy_database, self._path, path)
+        except OSError as error:
+            raise StoreFailed(f"The copy cannot be written: {error.strerror}.") from error
+
+
+def _given(**filters: object) -> dict[str, Any]:
+    return {name: value for name, value in filters.items() if value is not None}
+
+
+def _list(members: Sequence[str]) -> str:
+    """Members as the one parameter that a query takes for a list."""
+    return json.dumps(list(members))

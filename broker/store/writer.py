@@ -1,0 +1,136 @@
+"""The one writer: whatever waits is committed together, and answered when it is durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from broker.errors import StoreFailed
+from broker.store.connections import writing_engine
+
+T = TypeVar("T")
+
+Job: TypeAlias = Callable[[sa.Connection], T]
+"""Writes something in the transaction that it is given. May run once or never, not twice."""
+
+_JOBS_AT_ONCE = 250
+"""Bounds how long the first of a batch waits for the last."""
+
+_CLOSED = "The database is closed."
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting(Generic[T]):
+    job: Job[T]
+    answer: asyncio.Future[T]
+
+
+_Verdict: TypeAlias = Callable[[asyncio.Future[Any]], None]
+"""How a job came out; called with its caller's future when the batch is committed."""
+
+
+class Writer:
+    """Runs jobs one after the other, many in one transaction, each in its own savepoint."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = writing_engine(path)
+        self._waiting: list[_Waiting[Any]] = []
+        self._wake = asyncio.Event()
+        self._is_closed = False
+        self._task = asyncio.create_task(self._work(), name="store-writer")
+
+    async def run(self, job: Job[T]) -> T:
+        """What the job returned, once that is committed; what it raised, with nothing written.
+
+        Where the caller is cancelled, the job may be written nonetheless.
+        Raises StoreFailed when the database does not take it.
+        """
+        if self._is_closed:
+            raise StoreFailed(_CLOSED)
+        waiting = _Waiting(job, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._wake.set()
+        answer: T = await waiting.answer
+        return answer
+
+    async def close(self) -> None:
+        """Write what is waiting, then let go of the database."""
+        self._is_closed = True
+        self._wake.set()
+        await self._task
+        await self._engine.dispose()
+
+    async def _work(self) -> None:
+        try:
+            while await self._has_work():
+                batch, self._waiting = self._waiting[:_JOBS_AT_ONCE], self._waiting[_JOBS_AT_ONCE:]
+                await self._commit([one for one in batch if not one.answer.cancelled()])
+        finally:
+            self._is_closed = True
+            _fail(self._waiting, StoreFailed(_CLOSED))
+
+    async def _has_work(self) -> bool:
+        """Wait for work; False when there will be none any more."""
+        while not self._waiting and not self._is_closed:
+            self._wake.clear()
+            await self._wake.wait()
+        return bool(self._waiting)
+
+    async def _commit(self, batch: Sequence[_Waiting[Any]]) -> None:
+        try:
+            async with self._engine.begin() as connection:
+                verdicts = await connection.run_sync(_run_all, [one.job for one in batch])
+        except BaseException as error:
+            _fail(batch, error)
+            # The writer outlives whatever a batch meets, but not its own cancellation.
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for one, verdict in zip(batch, verdicts, strict=True):
+                verdict(one.answer)
+
+
+def _run_all(connection: sa.Connection, jobs: Sequence[Job[Any]]) -> list[_Verdict]:
+    return [_run(connection, job) for job in jobs]
+
+
+def _run(connection: sa.Connection, job: Job[Any]) -> _Verdict:
+    savepoint = connection.begin_nested()
+    try:
+        value = job(connection)
+    except Exception as error:  # noqa: BLE001 - it belongs to the caller of this job alone
+        # This fails where the error has ended the transaction, and with it fails the batch.
+        savepoint.rollback()
+        return partial(_refuse, error=error)
+    savepoint.commit()
+    return partial(_accept, value=value)
+
+
+def _accept(answer: asyncio.Future[Any], value: Any) -> None:
+    if not answer.done():
+        answer.set_result(value)
+
+
+def _refuse(answer: asyncio.Future[Any], error: Exception) -> None:
+    if answer.done():
+        return
+    if isinstance(error, SQLAlchemyError):
+        failed = StoreFailed()
+        failed.__cause__ = error
+        answer.set_exception(failed)
+    else:
+        answer.set_exception(error)
+
+
+def _fail(batch: Iterable[_Waiting[Any]], cause: BaseException) -> None:
+    for one in batch:
+        failed = StoreFailed()
+        failed.__cause__ = cause
+        _refuse(one.answer, failed)

@@ -1,0 +1,133 @@
+"""What is written: one function for each job of the writer, in the transaction it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from broker.errors import DuplicateSession, StaleWrite
+from broker.model import Accrual, Attempt, Change, Event, Failure, Session, Sighting
+from broker.store.rows import Row, event_row, session_row, to_row
+from broker.store.schema import (
+    LIVE,
+    accruals,
+    attempts,
+    events,
+    failures,
+    meta,
+    sessions,
+    sightings,
+)
+
+
+def add_session(connection: sa.Connection, change: Change, sealed: bytes | None) -> Session:
+    """Insert a session with all that belongs to it; raises DuplicateSession."""
+    row = session_row(change.session) | {"sealed": sealed}
+    try:
+        connection.execute(sessions.insert(), row)
+    except IntegrityError:
+        _raise_duplicate(connection, change.session)
+        raise
+    _write_rest(connection, change)
+    return change.session
+
+
+def commit(connection: sa.Connection, change: Change) -> Session:
+    """Write a change over the version it was made from; raises StaleWrite, DuplicateSession."""
+    after = replace(change.session, version=change.session.version + 1)
+    row = session_row(after)
+    if change.forget_confidential:
+        row["sealed"] = None
+    is_as_read = sa.and_(
+        sessions.c.id == sa.bindparam("changed_id"),
+        sessions.c.version == sa.bindparam("read_version"),
+    )
+    read = {"changed_id": after.id, "read_version": change.session.version}
+    try:
+        written = connection.execute(sessions.update().where(is_as_read), row | read)
+    except IntegrityError:
+        _raise_duplicate(connection, after)
+        raise
+    if written.rowcount == 0:
+        raise StaleWrite
+    _write_rest(connection, change)
+    return after
+
+
+def add_event(connection: sa.Connection, event: Event) -> Event:
+    """Insert an event that belongs to no change."""
+    result = connection.execute(events.insert(), event_row(event))
+    (given,) = result.inserted_primary_key or (None,)
+    return replace(event, id=given)
+
+
+def add_failure(connection: sa.Connection, failure: Failure) -> None:
+    """Remember an offer that did not work."""
+    connection.execute(failures.insert(), to_row(failure))
+
+
+def prune_failures(connection: sa.Connection, before: datetime) -> None:
+    """Forget the failures that are older."""
+    connection.execute(failures.delete().where(failures.c.created_at < before))
+
+
+def save_sightings(connection: sa.Connection, provider: str, seen: Sequence[Sighting]) -> None:
+    """Replace everything that was seen at a provider."""
+    connection.execute(sightings.delete().where(sightings.c.provider == provider))
+    if seen:
+        connection.execute(sightings.insert(), [to_row(one) for one in seen])
+
+
+def set_meta(connection: sa.Connection, key: str, value: str) -> None:
+    """Set a value of the database's own."""
+    _put(connection, meta, meta.c.key == key, {"key": key, "value": value})
+
+
+def _raise_duplicate(connection: sa.Connection, session: Session) -> None:
+    """Raise DuplicateSession where another live session of the consumer has the offer."""
+    other = connection.execute(
+        sa.select(sessions.c.id).where(
+            LIVE,
+            sessions.c.consumer_id == session.request.consumer_id,
+            sessions.c.offer_id == session.offer.id,
+            sessions.c.id != session.id,
+        )
+    ).scalar()
+    if other is not None:
+        raise DuplicateSession(other) from None
+
+
+def _write_rest(connection: sa.Connection, change: Change) -> None:
+    if change.attempt is not None:
+        _put_attempt(connection, change.attempt)
+    if change.accrual is not None:
+        _put_accrual(connection, change.accrual)
+    if change.failure is not None:
+        add_failure(connection, change.failure)
+    if change.events:
+        connection.execute(events.insert(), [event_row(event) for event in change.events])
+
+
+def _put_attempt(connection: sa.Connection, attempt: Attempt) -> None:
+    is_same = sa.and_(attempts.c.session_id == attempt.session_id, attempts.c.n == attempt.n)
+    _put(connection, attempts, is_same, to_row(attempt))
+
+
+def _put_accrual(connection: sa.Connection, accrual: Accrual) -> None:
+    is_same = sa.and_(
+        accruals.c.session_id == accrual.session_id,
+        accruals.c.attempt == accrual.attempt,
+        sa.or_(accruals.c.ends_at.is_(None), accruals.c.begins_at == accrual.begins_at),
+    )
+    _put(connection, accruals, is_same, to_row(accrual))
+
+
+def _put(
+    connection: sa.Connection, table: sa.Table, is_same: sa.ColumnElement[bool], row: Row
+) -> None:
+    if connection.execute(table.update().where(is_same), row).rowcount == 0:
+        connection.execute(table.insert(), row)

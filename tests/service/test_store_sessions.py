@@ -1,0 +1,405 @@
+"""Sessions in the store: nothing is lost on the way, and of two writers one loses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from broker.errors import DuplicateSession, StaleWrite, StoreFailed
+from broker.model import (
+    Access,
+    Attempt,
+    Change,
+    Criteria,
+    Event,
+    Holder,
+    Outcome,
+    Reason,
+    Session,
+    Status,
+    Wanted,
+    Watch,
+)
+from broker.store import Store
+from providers.base import Endpoint, LaunchMode
+from tests import builders
+from tests.builders import NOW
+from tests.service.store_examples import HOUR, add, attempt, offer, opened, recorded, session
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """A store on a fresh database."""
+    async with opened(tmp_path) as one:
+        yield one
+
+
+def full_session() -> Session:
+    """A session with something of its own in every field."""
+    request = builders.a_request(
+        criteria=Criteria(gpu_type="H100", max_price=Decimal("2.50"), min_reliability=0.9),
+        launch_mode=LaunchMode.ENTRYPOINT,
+        exposed_ports=(8000, 8001),
+        idle_threshold=timedelta(minutes=7),
+        hard_max_override=timedelta(days=2),
+        name="run 7",
+        labels={"team": "á"},
+    )
+    access = Access(
+        ssh=Endpoint("192.0.2.7", 2201),
+        ssh_user="root",
+        ports={8000: Endpoint("192.0.2.7", 40001)},
+        api_endpoint="http://192.0.2.7:40001",
+        known_hosts=("[192.0.2.7]:2201 ssh-ed25519 AAAA",),
+    )
+    return builders.a_session(
+        request=request,
+        access=access,
+        status=Status.STOPPING,
+        wanted=Wanted.GONE,
+        price_per_hour=Decimal("0.3600"),
+        version=3,
+        attempt=2,
+        instance_id="4711",
+        image="nvidia/cuda:12",
+        reason=Reason.IDLE,
+        error="It was idle.",
+        due_at=NOW + timedelta(minutes=1),
+        running_at=NOW + timedelta(minutes=2),
+        stopped_at=NOW + timedelta(minutes=3),
+        lost_since=NOW + timedelta(minutes=4),
+        idle_since=NOW + timedelta(minutes=5),
+        warned_for=NOW + timedelta(minutes=6),
+    )
+
+
+def full_attempt(of: Session) -> Attempt:
+    """An attempt with something of its own in every field."""
+    words = {"reason": Reason.SSH_TIMEOUT, "detail": "No login.", "outcome": Outcome.FAILED}
+    instants = [field.name for field in fields(Attempt) if field.name.endswith(("_at", "_until"))]
+    given = {name: NOW + timedelta(seconds=n) for n, name in enumerate(instants)}
+    return attempt(of, instance_id="4711", unknown_since=NOW, **words, **given)
+
+
+async def test_a_session_comes_back_as_it_was_recorded(store: Store) -> None:
+    """In every field."""
+    whole = full_session()
+    assert whole == await add(store, whole)
+    assert whole == await store.session(whole.id)
+
+
+async def test_a_session_comes_back_as_it_was_changed(store: Store) -> None:
+    """In every field, with the next version."""
+    before = await add(store, builders.a_session())
+    after = await store.commit(Change("change", replace(full_session(), version=before.version)))
+    assert replace(full_session(), version=1) == after
+    assert after == await store.session(before.id)
+
+
+async def test_an_attempt_comes_back_as_it_was_recorded_and_changed(store: Store) -> None:
+    """In every field; a later one stands behind it."""
+    of = await add(store, session())
+    first, second = full_attempt(of), replace(full_attempt(of), n=2, label="label-2")
+    of = await store.commit(Change("change", of, first))
+    await store.commit(Change("retry", of, second))
+    assert {of.id: (first, second)} == await store.attempts([of.id])
+
+
+async def test_attempts_are_told_for_every_session_that_is_asked_for(store: Store) -> None:
+    """A session without one has none; it is not left out."""
+    await add(store, session(1))
+    await add(store, session(2))
+    found = await store.attempts([session(2).id, "sess-unknown"])
+    assert {session(2).id: (attempt(session(2)),), "sess-unknown": ()} == found
+
+
+async def test_a_session_that_nobody_recorded_is_none(store: Store) -> None:
+    """Not an error: the caller knows what to say."""
+    assert await store.session("sess-unknown") is None
+
+
+async def test_a_stale_writer_loses(store: Store) -> None:
+    """The writer who has read before another wrote changes nothing."""
+    read = await add(store, session())
+    won = await store.commit(Change("extend", replace(read, expires_at=NOW + 2 * HOUR)))
+    with pytest.raises(StaleWrite):
+        await store.commit(Change("verify", replace(read, status=Status.RUNNING)))
+    assert won == await store.session(read.id)
+
+
+async def test_of_many_writers_at_once_one_wins(store: Store) -> None:
+    """Also when they are committed together."""
+    read = await add(store, session())
+    changes = [Change("name", replace(read, error=f"{n}")) for n in range(10)]
+    outcomes = await asyncio.gather(*map(store.commit, changes), return_exceptions=True)
+    winners = [one for one in outcomes if isinstance(one, Session)]
+    assert [await store.session(read.id)] == winners
+    assert 9 == sum(isinstance(one, StaleWrite) for one in outcomes)
+
+
+async def test_nobody_changes_a_session_that_is_not_there(store: Store) -> None:
+    """It was never read, so the write is stale."""
+    with pytest.raises(StaleWrite):
+        await store.commit(Change("change", session()))
+
+
+async def test_a_change_that_loses_leaves_no_trace(store: Store) -> None:
+    """Its events, its attempt and its failure are written with it or not at all."""
+    read = await add(store, session())
+    await store.commit(Change("first", read))
+    event = Event("session.running", NOW, read.id)
+    lost = Change("second", read, attempt(read, 2), (event,))
+    with pytest.raises(StaleWrite):
+        await store.commit(lost)
+    assert ["session.created"] == [one.type for one in await store.events()]
+    assert {read.id: (attempt(read),)} == await store.attempts([read.id])
+
+
+@pytest.mark.parametrize(
+    "status", [Status.PENDING, Status.PROVISIONING, Status.RUNNING, Status.STOPPING]
+)
+async def test_a_consumer_has_one_live_session_of_an_offer(store: Store, status: Status) -> None:
+    """The second is told of the first, whatever it is doing."""
+    first = await add(store, session(1, status=status))
+    with pytest.raises(DuplicateSession) as refused:
+        await add(store, session(2, offer=offer(1)))
+    assert first.id == refused.value.session_id
+    assert first.id == await store.live_session("somebody", offer(1).id)
+    assert [first.id] == await store.open_ids()
+
+
+async def test_of_four_identical_requests_at_once_one_wins(store: Store) -> None:
+    """The others are told of the winner, and leave nothing behind."""
+    twins = [session(n, offer=offer(1)) for n in range(1, 5)]
+    outcomes = await asyncio.gather(*(add(store, one) for one in twins), return_exceptions=True)
+    winners = [one for one in outcomes if isinstance(one, Session)]
+    told = [one.session_id for one in outcomes if isinstance(one, DuplicateSession)]
+    assert 1 == len(winners)
+    assert [winners[0].id] * 3 == told
+    assert 1 == len(await store.events())
+
+
+@pytest.mark.parametrize("status", [Status.STOPPED, Status.FAILED])
+async def test_an_ended_session_is_in_nobodys_way(store: Store, status: Status) -> None:
+    """The same consumer can have the offer again, and so can another one at any time."""
+    await add(store, session(1, status=status))
+    again = await add(store, session(2, offer=offer(1)))
+    await add(store, session(3, "somebody else", offer=offer(1)))
+    assert again.id == await store.live_session("somebody", offer(1).id)
+    assert await store.live_session("nobody", offer(1).id) is None
+
+
+async def test_a_retry_cannot_move_to_an_offer_that_the_consumer_has(store: Store) -> None:
+    """The other session keeps it, and the retrying one stays where it was."""
+    has = await add(store, session(1))
+    moving = await add(store, session(2))
+    with pytest.raises(DuplicateSession) as refused:
+        await store.commit(Change("retry", replace(moving, offer=offer(1), attempt=2)))
+    assert has.id == refused.value.session_id
+    assert moving == await store.session(moving.id)
+
+
+async def test_one_that_loses_does_not_take_the_others_with_it(store: Store) -> None:
+    """Changes that are committed together stand or fall each by itself."""
+    first = await add(store, session(1))
+    outcomes = await asyncio.gather(
+        add(store, session(2)),
+        store.commit(Change("stale", replace(first, version=7))),
+        add(store, session(3, offer=offer(1))),
+        add(store, session(4)),
+        return_exceptions=True,
+    )
+    kinds = [type(one) for one in outcomes]
+    assert [Session, StaleWrite, DuplicateSession, Session] == kinds
+    assert [session(n).id for n in (1, 2, 4)] == await store.open_ids()
+
+
+async def test_an_id_is_given_once(store: Store) -> None:
+    """A second session of the same id is a fault, and not of the consumer's making."""
+    await add(store, session(1))
+    with pytest.raises(StoreFailed):
+        await add(store, replace(session(2), id=session(1).id))
+
+
+async def test_sessions_are_listed_newest_first_page_by_page(store: Store) -> None:
+    """With the number of all that match."""
+    for n in (2, 1, 3):
+        await add(store, session(n))
+    ids = {n: session(n).id for n in (1, 2, 3)}
+    pages = [await store.sessions(limit=2, offset=offset) for offset in (0, 2, 4)]
+    assert [[ids[3], ids[2]], [ids[1]], []] == [[one.id for one in page] for page, _ in pages]
+    assert [3, 3, 3] == [total for _, total in pages]
+
+
+async def test_without_a_limit_all_sessions_are_listed(store: Store) -> None:
+    """Ties in time are in the order of their ids."""
+    for n in (2, 1, 3):
+        await add(store, session(n, created_at=NOW))
+    listed, total = await store.sessions()
+    assert ([session(n).id for n in (1, 2, 3)], 3) == ([one.id for one in listed], total)
+    assert ([], 3) == await store.sessions(offset=5)
+
+
+async def test_sessions_are_filtered_by_consumer_status_and_provider(store: Store) -> None:
+    """Each condition by itself, and together."""
+    await add(store, session(1, "ann"))
+    await add(store, session(2, "ann", status=Status.RUNNING))
+    await add(store, session(3, "bob", status=Status.RUNNING, offer=offer(3, "other")))
+    live = [Status.RUNNING, Status.STOPPING]
+
+    async def found(**conditions: object) -> list[str]:
+        listed, total = await store.sessions(**conditions)  # type: ignore[arg-type]
+        assert total == len(listed)
+        return [one.id[-1] for one in listed]
+
+    assert ["2", "1"] == await found(consumer_id="ann")
+    assert ["3", "2"] == await found(statuses=live)
+    assert ["3"] == await found(provider="other")
+    assert ["2"] == await found(consumer_id="ann", statuses=live, provider="simulator")
+    assert [] == await found(consumer_id="ann", provider="other")
+
+
+async def test_open_sessions_are_those_that_are_not_final_oldest_first(store: Store) -> None:
+    """What a start takes up again."""
+    for n, status in enumerate(Status):
+        await add(store, session(9 - n, status=status))
+    assert [session(n).id for n in (6, 7, 8, 9)] == await store.open_ids()
+
+
+async def test_a_watch_has_what_a_sweep_decides_with(store: Store) -> None:
+    """The acceptance is the current attempt's."""
+    of = await add(store, full_session())
+    await store.commit(Change("retry", of, attempt(of, 2, accepted_at=NOW + HOUR)))
+    expected = Watch(
+        id=of.id,
+        version=4,
+        status=of.status,
+        wanted=of.wanted,
+        provider="simulator",
+        attempt=2,
+        instance_id="4711",
+        accepted_at=NOW + HOUR,
+        expires_at=of.expires_at,
+        hard_max_at=of.hard_max_at,
+        idle_threshold=timedelta(minutes=7),
+        managed_access=True,
+        idle_since=of.idle_since,
+        lost_since=of.lost_since,
+        warned_for=of.warned_for,
+    )
+    assert [[expected]] == [page async for page in store.watches()]
+
+
+async def test_watches_are_all_sessions_that_are_not_final(store: Store) -> None:
+    """Each of them once, however many pages they take."""
+    live = [session(n) for n in range(1, 1203)]
+    ended = [session(n, status=Status.STOPPED) for n in range(1203, 1250)]
+    await asyncio.gather(*(add(store, one) for one in [*live, *ended]))
+    pages = [page async for page in store.watches()]
+    assert [500, 500, 202] == [len(page) for page in pages]
+    assert [one.id for one in live] == [watch.id for page in pages for watch in page]
+
+
+async def test_a_lease_is_over_at_its_end_or_at_the_hard_maximum(store: Store) -> None:
+    """Whichever comes first; at the instant itself it is over."""
+    await add(store, session(1, expires_at=NOW + 3 * HOUR, hard_max_at=NOW + 2 * HOUR))
+    await add(store, session(2, expires_at=NOW + 4 * HOUR, hard_max_at=NOW + 9 * HOUR))
+    instants = [NOW + 2 * HOUR - timedelta(microseconds=1), NOW + 2 * HOUR, NOW + 4 * HOUR]
+    due = [[watch.id[-1] for watch in await store.due(instant)] for instant in instants]
+    assert [[], ["1"], ["1", "2"]] == due
+
+
+async def test_the_next_lease_to_end_is_told(store: Store) -> None:
+    """Now, where one is over already; never, where none runs."""
+    assert await store.next_due(NOW) is None
+    await add(store, session(1))
+    await add(store, session(2, expires_at=NOW + 5 * HOUR))
+    later = NOW + 2 * HOUR
+    assert [NOW + HOUR, later] == [await store.next_due(NOW), await store.next_due(later)]
+
+
+async def test_what_is_ended_or_ending_has_no_lease(store: Store) -> None:
+    """Whatever instant stands in it."""
+    await add(store, session(1, wanted=Wanted.GONE, status=Status.STOPPING))
+    await add(store, session(2, status=Status.FAILED))
+    assert ([], None) == (await store.due(NOW + 9 * HOUR), await store.next_due(NOW))
+
+
+async def test_instants_compare_across_zones(store: Store) -> None:
+    """An end that was given in another zone is due at the same instant."""
+    tokyo = timezone(timedelta(hours=9))
+    end = datetime(2026, 3, 2, 4, 0, tzinfo=tokyo)
+    await add(store, session(1, expires_at=end))
+    in_utc = datetime(2026, 3, 1, 19, 0, tzinfo=UTC)
+    assert in_utc == await store.next_due(NOW)
+    assert [] == await store.due(in_utc - timedelta(seconds=1))
+    assert 1 == len(await store.due(in_utc))
+
+
+async def test_an_instant_without_a_zone_is_not_written(store: Store) -> None:
+    """The write fails as a whole."""
+    with pytest.raises(StoreFailed):
+        await add(store, session(1, due_at=NOW.replace(tzinfo=None)))
+    assert await store.session(session(1).id) is None
+
+
+async def test_a_holder_tells_what_its_current_attempt_holds(store: Store) -> None:
+    """With the tombstones of former ones; who is not recorded is left out."""
+    until = NOW + HOUR
+    of = await add(store, session(1))
+    buried = attempt(of, 1, ended_at=NOW, tombstone_until=until)
+    of = await store.commit(Change("bury", of, buried))
+    of = await store.commit(
+        Change("retry", replace(of, attempt=2, instance_id="4711"), attempt(of, 2))
+    )
+    plain = await add(store, session(2, status=Status.RUNNING))
+    expected = {
+        of.id: Holder(of.id, Status.PENDING, 2, "4711", is_closed=False, tombstones={1: until}),
+        plain.id: Holder(plain.id, Status.RUNNING, 1, None, is_closed=False),
+    }
+    assert expected == await store.holders([plain.id, of.id, "sess-unknown"])
+
+
+async def test_a_holder_whose_current_attempt_is_over_is_closed(store: Store) -> None:
+    """Between two attempts nothing is held."""
+    of = await add(store, session(1))
+    await store.commit(Change("gone", of, attempt(of, 1, ended_at=NOW)))
+    assert {of.id: True} == {
+        name: one.is_closed for name, one in (await store.holders([of.id])).items()
+    }
+
+
+async def test_sessions_are_counted_by_provider_and_status(store: Store) -> None:
+    """For the gauges; ended ones too."""
+    await add(store, session(1))
+    await add(store, session(2))
+    await add(store, session(3, status=Status.FAILED))
+    await add(store, session(4, offer=offer(4, "other")))
+    expected = {
+        ("simulator", Status.PENDING): 2,
+        ("simulator", Status.FAILED): 1,
+        ("other", Status.PENDING): 1,
+    }
+    assert expected == await store.counts()
+
+
+async def test_many_sessions_can_be_asked_for_at_once(store: Store) -> None:
+    """More than SQLite takes parameters."""
+    ids = [f"sess-{n}" for n in range(40_000)]
+    assert 40_000 == len(await store.attempts(ids))
+    assert {} == await store.holders(ids)
+
+
+async def test_a_recorded_change_is_what_the_builders_say(store: Store) -> None:
+    """Session, attempt and event are all there after one call."""
+    change = recorded(session(1))
+    await add(store, session(1))
+    (event,) = await store.events(session_id=session(1).id)
+    assert change.events == (replace(event, id=None),)
+    assert {session(1).id: (change.attempt,)} == await store.attempts([session(1).id])
