@@ -89,15 +89,6 @@ class SweepReport:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Machines:
-    """How many machines an account holds, as last listed."""
-
-    ours: int = 0
-    orphaned: int = 0
-    foreign: int = 0
-
-
 class Sweeper:
     """Sweeps over all sessions and all providers."""
 
@@ -110,8 +101,6 @@ class Sweeper:
         self._listener = listener
         self._missed: dict[str, Mapping[str, int]] = {}
         self._lock = asyncio.Lock()
-        self.machines: dict[str, Machines] = {}
-        """Provider -> what its account held at the last complete list."""
 
     async def sweep(
         self,
@@ -194,9 +183,6 @@ class Sweeper:
         before = {one.instance_id: one for one in await store.sightings(provider)}
         now_seen = {one.instance_id for one in verdicts.sightings}
         self._missed[provider] = verdicts.missed
-        self.machines[provider] = Machines(
-            verdicts.ours - len(verdicts.sightings), len(verdicts.sightings), verdicts.foreign
-        )
         await store.save_sightings(provider, verdicts.sightings)
         for sighting in verdicts.sightings:
             if sighting.instance_id not in before:

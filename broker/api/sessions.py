@@ -25,7 +25,6 @@ from broker.model import Confidential, Criteria, Request, Session, Status
 from broker.store import Store
 from broker.usecases.idle import IdleWatch
 from broker.usecases.sessions import Sessions
-from providers.base import INCLUDED_DISK_GB
 
 _NOTE = "Full SSH diagnostics require client-side SSH access."
 
@@ -69,7 +68,9 @@ class SessionRoutes:
         parse_query(NoQuery, request)
         body = await parse_body(SessionCreate, request)
         confidential = Confidential(env=body.env, on_start_cmd=body.on_start_cmd)
-        opened = await self._sessions.open(_request(body), confidential, body.ssh_public_key)
+        opened = await self._sessions.open(
+            _request(body), confidential, public_key=body.ssh_public_key, disk_gb=body.disk_gb
+        )
         answer = {
             "session": await self._present_one(opened.session),
             "ssh_private_key": opened.private_key,
@@ -214,7 +215,6 @@ def _request(body: SessionCreate) -> Request:
         model_id=body.model_id,
         quantization=body.quantization,
         exposed_ports=body.exposed_ports,
-        disk_gb=body.disk_gb or INCLUDED_DISK_GB,
         template_hash_id=body.template_hash_id,
         storage_policy=body.storage_policy,
         idle_threshold=_minutes(body.idle_threshold_minutes),

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from broker.api.http import Query, Route, json_response, parse_body, parse_query
 from broker.api.models import NoBody, NoQuery
+from broker.usecases.accounts import Account, Accounts
 
 Expose = Callable[[], Awaitable[bytes]]
 
@@ -40,13 +41,13 @@ class SystemRoutes:
         self,
         pulse: Pulse,
         expose: Expose,
-        providers: Callable[[], Awaitable[list[dict[str, Any]]]],
+        accounts: Accounts,
         sweep: Callable[[bool], Awaitable[dict[str, Any]]],
         now: Callable[[], datetime],
     ) -> None:
         self._pulse = pulse
         self._expose = expose
-        self._providers = providers
+        self._accounts = accounts
         self._sweep = sweep
         self._now = now
 
@@ -88,9 +89,37 @@ class SystemRoutes:
 
     async def providers(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
-        return json_response({"providers": await self._providers()})
+        accounts = await self._accounts.look()
+        return json_response({"providers": [_present_account(one) for one in accounts]})
 
     async def sweep(self, request: web.Request) -> web.Response:
         query = parse_query(SweepQuery, request)
         await parse_body(NoBody, request)
         return json_response(await self._sweep(query.dry_run))
+
+
+def _present_account(account: Account) -> dict[str, Any]:
+    can, machines = account.capabilities, account.machines
+    return {
+        "name": account.name,
+        "state": account.health.state,
+        "reasons": list(account.health.reasons),
+        "capabilities": {
+            "launch_modes": sorted(can.launch_modes),
+            "custom_image": can.custom_image,
+            "environment": can.environment,
+            "on_start": can.on_start,
+            "published_ports": can.published_ports,
+            "templates": can.templates,
+            "balance": can.balance,
+            "preserves_storage": can.preserves_storage,
+            "watchdog": can.watchdog,
+        },
+        "last_refresh": account.refreshed_at,
+        "offers": account.offers,
+        "machines": {
+            "ours": machines.ours,
+            "orphaned": machines.orphaned,
+            "foreign": machines.foreign,
+        },
+    }

@@ -27,6 +27,7 @@ from broker.usecases.launch import Launcher, Tools
 from broker.usecases.rules import Keyring, Rules
 from broker.usecases.sessions import Sessions
 from broker.usecases.teardown import Teardown
+from broker.usecases.templates import Templates
 from broker.usecases.verify import Verifier
 from broker.usecases.workers import Act, Workers
 from providers.base import Provider
@@ -89,12 +90,14 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             backoff_ttl=settings.inventory.backoff_ttl,
             now=utcnow,
         )
+        stack.push_async_callback(inventory.close)
         tools = Tools(
             store=store,
             journal=Journal(store, [metrics, inventory]),
             doors=doors,
             fleets=fleets,
             inventory=inventory,
+            templates=Templates(doors, now=utcnow),
             keyring=Keyring(own_key(settings.data_dir)),
             rules=_rules(settings, deployment),
             now=utcnow,

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 from aiohttp import web
@@ -82,9 +83,17 @@ class Daemon:
             await asyncio.gather(self._starting, return_exceptions=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A broker that listens."""
+
+    url: str
+    parts: Parts
+
+
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[str]:
-    """A broker that listens; gives its URL."""
+async def serving(settings: Settings) -> AsyncIterator[Serving]:
+    """A broker that listens."""
     lock = _lock(settings)
     try:
         async with built(settings) as parts:
@@ -98,9 +107,9 @@ async def serving(settings: Settings) -> AsyncIterator[str]:
             await runner.setup()
             try:
                 url = await _listen(runner, settings)
-                lock.update(url)
+                lock.announce(url)
                 daemon.start()
-                yield url
+                yield Serving(url, parts)
             finally:
                 await daemon.stop()
                 await runner.cleanup()
@@ -120,8 +129,8 @@ async def serve(settings: Settings) -> int:
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop)
-    async with serving(settings) as url:
-        log.info("Listening on %s", url)
+    async with serving(settings) as broker:
+        log.info("Listening on %s", broker.url)
         await stopping.wait()
         log.info("Stopping; rented machines stay as they are.")
     return 0
@@ -138,9 +147,6 @@ def _lock(settings: Settings) -> DatabaseLock:
         return DatabaseLock.acquire(settings.database_path, _url(settings, settings.server.port))
     except LockHeld as error:
         message = f"Another gpu-broker (process {error.pid}) works on {settings.database_path}."
-        raise StartupError(message) from error
-    except OSError as error:
-        message = f"The database folder cannot be used: {error.strerror}: {settings.database_path}."
         raise StartupError(message) from error
 
 

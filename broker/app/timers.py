@@ -16,6 +16,9 @@ from broker.model import Change, Session
 log = logging.getLogger(__name__)
 
 _DUE = "due"
+_SHORTEST_LOOK, _LONGEST_LOOK = timedelta(milliseconds=100), timedelta(seconds=5)
+"""How often it is asked whether a provider's offers have to be read again."""
+
 _STANDSTILL = timedelta(seconds=30)
 """A sweep that did not end for this long, beyond three intervals, is trouble."""
 
@@ -39,10 +42,8 @@ class Timers:
         self._every(lifecycle.check_interval, "sweep", self._sweep)
         self._every(lifecycle.check_interval, "idle", self._watch_idleness)
         self._every(lifecycle.reconciliation_interval, "reconcile", self._reconcile)
-        inventory = self._parts.tools.inventory
-        interval = max(self._parts.settings.inventory.cache_ttl, timedelta(milliseconds=100))
-        for name in self._parts.tools.doors:
-            self._every(interval, f"inventory-{name}", lambda name=name: inventory.refresh(name))
+        look = min(self._parts.settings.inventory.cache_ttl / 4, _LONGEST_LOOK)
+        self._every(max(look, _SHORTEST_LOOK), "inventory", self._parts.tools.inventory.refresh_due)
         self._parts.tools.journal.listen(self)
         self._scheduler.start()
         self._swept_at = monotonic()

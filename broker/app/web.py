@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,9 +16,8 @@ from broker.api.system import Pulse, SystemRoutes
 from broker.app.build import Parts
 from broker.decide.money import cost
 from broker.metrics import Snapshot
-from broker.sweeper import Machines
+from broker.usecases.accounts import Accounts
 from broker.usecases.costs import Costs
-from broker.usecases.templates import Templates
 
 LARGEST_BODY = 1_000_000
 
@@ -48,17 +47,16 @@ def build_application(parts: Parts, pulse: Pulse) -> web.Application:
 def _routes(parts: Parts, pulse: Pulse) -> list[Route]:
     tools = parts.tools
     shown = Shown(parts)
-    templated = Templates(tools.doors)
-    system = SystemRoutes(pulse, shown.metrics, shown.providers, shown.sweep, tools.now)
+    system = SystemRoutes(pulse, shown.metrics, Accounts(tools), shown.sweep, tools.now)
     sessions = SessionRoutes(parts.sessions, parts.idle, tools.store, tools.now)
     return [
         *system.routes(),
         *sessions.routes(),
-        *inventory.routes(tools.inventory, templated),
+        *inventory.routes(tools.inventory, tools.templates),
         *gpus.routes(tools.inventory),
-        *templates.routes(templated),
+        *templates.routes(tools.templates),
         *offer_health.routes(tools.inventory),
-        *costs.routes(Costs(tools.store, tools.now)),
+        *costs.routes(Costs(tools.store, now=tools.now)),
     ]
 
 
@@ -76,49 +74,19 @@ class Shown:
             accrued[accrual.provider] = accrued.get(accrual.provider, Decimal(0)) + cost(
                 accrual, now
             )
-        states = tools.inventory.states()
+        readings = tools.inventory.readings()
         return self._parts.metrics.expose(
             Snapshot(
                 sessions=await tools.store.counts(),
                 burn=await tools.store.burn(),
                 accrued=accrued,
-                offers={name: state.offers for name, state in states.items()},
-                inventory_age={name: state.age_seconds for name, state in states.items()},
+                offers={name: reading.offers for name, reading in readings.items()},
+                inventory_age={
+                    name: reading.age.total_seconds() if reading.age else None
+                    for name, reading in readings.items()
+                },
             )
         )
-
-    async def providers(self) -> list[dict[str, Any]]:
-        states = self._parts.tools.inventory.states()
-        return [self._provider(name, states) for name in self._parts.tools.doors]
-
-    def _provider(self, name: str, states: Mapping[str, Any]) -> dict[str, Any]:
-        door = self._parts.tools.doors[name]
-        health = door.health
-        machines = self._parts.sweeper.machines.get(name, Machines())
-        can = door.capabilities
-        return {
-            "name": name,
-            "state": health.state,
-            "reasons": list(health.reasons),
-            "capabilities": {
-                "launch_modes": sorted(can.launch_modes),
-                "custom_image": can.custom_image,
-                "environment": can.environment,
-                "on_start": can.on_start,
-                "published_ports": can.published_ports,
-                "templates": can.templates,
-                "balance": can.balance,
-                "preserves_storage": can.preserves_storage,
-                "watchdog": can.watchdog,
-            },
-            "last_refresh": states[name].taken_at,
-            "offers": states[name].offers,
-            "machines": {
-                "ours": machines.ours,
-                "orphaned": machines.orphaned,
-                "foreign": machines.foreign,
-            },
-        }
 
     async def sweep(self, is_dry_run: bool) -> dict[str, Any]:
         report = await self._parts.sweeper.sweep(with_lists=True, is_dry_run=is_dry_run)

@@ -101,9 +101,18 @@ class Verdicts:
     """Every instance of ours that no live session holds, to be remembered."""
     missed: Mapping[str, int]
     """Live session -> complete lists in a row without its instance."""
-    foreign: int
-    """Instances of other deployments, or without a label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """How many machines an account holds."""
+
     ours: int
+    """That live sessions hold."""
+    orphaned: int
+    """With our label, that no live session holds."""
+    foreign: int
+    """Of other deployments, or without a label."""
 
 
 def plan_sessions(watches: Iterable[Watch], now: datetime) -> list[SessionAction]:
@@ -147,7 +156,7 @@ def plan_instances(
     seen: list[Sighting] = []
     for instance, label in ours:
         holder = holders.get(label.session_id)
-        if holder is not None and _is_held(holder, instance, label):
+        if _is_held(holder, instance, label):
             continue
         sighting = _see(known.get(instance.id), provider, instance, now)
         seen.append(sighting)
@@ -159,7 +168,16 @@ def plan_instances(
     absent = {watch.id: missed.get(watch.id, 0) + 1 for watch in live if _id(watch) not in by_id}
     for watch in live:
         actions += _plan_machine(watch, by_id.get(_id(watch)), absent, policy, now)
-    return Verdicts(tuple(actions), tuple(seen), absent, len(instances) - len(ours), len(ours))
+    return Verdicts(tuple(actions), tuple(seen), absent)
+
+
+def count_machines(
+    instances: Sequence[Instance], holders: Mapping[str, Holder], deployment: str
+) -> Machines:
+    """Whose the instances of one account are."""
+    ours = list(_labelled(instances, deployment))
+    held = sum(_is_held(holders.get(label.session_id), one, label) for one, label in ours)
+    return Machines(held, len(ours) - held, len(instances) - len(ours))
 
 
 def _labelled(instances: Iterable[Instance], deployment: str) -> Iterable[tuple[Instance, Label]]:
@@ -169,8 +187,13 @@ def _labelled(instances: Iterable[Instance], deployment: str) -> Iterable[tuple[
             yield instance, label
 
 
-def _is_held(holder: Holder, instance: Instance, label: Label) -> bool:
-    if holder.status not in LIVE or label.attempt != holder.attempt or holder.is_closed:
+def _is_held(holder: Holder | None, instance: Instance, label: Label) -> bool:
+    if (
+        holder is None
+        or holder.status not in LIVE
+        or label.attempt != holder.attempt
+        or holder.is_closed
+    ):
         return False
     return holder.instance_id is None or holder.instance_id == instance.id
 

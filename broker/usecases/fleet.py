@@ -35,17 +35,18 @@ class Fleet:
     def __init__(self, door: Door, *, now: Callable[[], datetime]) -> None:
         self._door = door
         self._now = now
-        self._latest: Listing | None = None
+        self.latest: Listing | None = None
+        """The last complete list, however old."""
         self._running: asyncio.Task[Listing] | None = None
 
     async def since(self, instant: datetime) -> Listing:
         """A list that was asked for at `instant` or later; raises ProviderError."""
-        while self._latest is None or self._latest.asked_at < instant:
+        while self.latest is None or self.latest.asked_at < instant:
             if self._running is None:
                 self._running = asyncio.create_task(self._list(), name=f"list-{self._door.name}")
                 self._running.add_done_callback(self._finished)
             await asyncio.shield(self._running)
-        return self._latest
+        return self.latest
 
     async def recent(self, age: timedelta) -> Listing:
         """A list that is not older than `age`; raises ProviderError."""
@@ -54,7 +55,7 @@ class Fleet:
     async def _list(self) -> Listing:
         asked_at = self._now()
         listing = Listing(asked_at, await self._door.list_instances())
-        self._latest = listing
+        self.latest = listing
         return listing
 
     def _finished(self, task: asyncio.Task[Listing]) -> None:

@@ -16,6 +16,7 @@ from broker.usecases.fleet import Fleet
 from broker.usecases.inventory import Inventory
 from broker.usecases.journal import Journal
 from broker.usecases.rules import Keyring, Rules
+from broker.usecases.templates import Templates
 from broker.usecases.workers import Effort
 from providers.base import Instance, LaunchSpec, Offer
 from providers.errors import (
@@ -45,6 +46,7 @@ class Tools:
     doors: Mapping[str, Door]
     fleets: Mapping[str, Fleet]
     inventory: Inventory
+    templates: Templates
     keyring: Keyring
     rules: Rules
     now: Callable[[], datetime]
@@ -111,7 +113,7 @@ class Launcher:
             args=plan.args,
             env={**plan.env, **confidential.env},
             on_start=confidential.on_start_cmd,
-            ports=plan.ports,
+            ports=request.exposed_ports,
             template_hash_id=request.template_hash_id,
         )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from broker.decide import lease, moves
 from broker.decide.disk import check_disk
 from broker.decide.images import plan_image
+from broker.decide.select import Needs, needs_of, unsupported
 from broker.errors import (
     BrokerError,
     CapabilityUnsupported,
@@ -35,14 +37,14 @@ from broker.model import (
     Request,
     Session,
     Status,
-    StoragePolicy,
     Wanted,
+    Warned,
 )
 from broker.ssh.keys import BadKey, generate, parse_public_key
 from broker.usecases.inventory import Gone
 from broker.usecases.launch import Tools, first_attempt
 from broker.usecases.workers import Workers
-from providers.base import Capabilities, LaunchMode, Offer
+from providers.base import INCLUDED_DISK_GB, Capabilities, LaunchMode, Offer, Template
 from providers.label import SESSION_ID_PREFIX
 
 CREATE_PATIENCE = 20.0
@@ -53,14 +55,6 @@ DELETE_PATIENCE = 30.0
 
 _ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _ID_LENGTH = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Warned:
-    """Something that the consumer should know, though the request succeeded."""
-
-    code: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +78,31 @@ class Sessions:
         """Whether new sessions are taken."""
 
     async def open(
-        self, request: Request, confidential: Confidential, public_key: str | None
+        self,
+        request: Request,
+        confidential: Confidential,
+        *,
+        public_key: str | None,
+        disk_gb: int | None,
     ) -> Opened:
         """Record a session, rent its machine, and answer when the provider has.
 
-        Raises what `broker.errors` names for a request that cannot be served. Nothing is
-        recorded unless the request is whole; a session that the provider refused is
-        recorded as failed.
+        Without `public_key` a key pair is made; without `disk_gb` the disk is the usual one,
+        or what the template recommends. Raises what `broker.errors` names for a request that
+        cannot be served. Nothing is recorded unless the request is whole; a session that the
+        provider refused is recorded as failed.
         """
         if not self.is_open:
             raise NotReady
-        self._check(request)
+        template = await self._template(request)
+        request = _completed(request, template, disk_gb)
+        self._tools.inventory.require_known(request.criteria.provider)
+        check_disk(request, template)
         private_key, public_line = await _keys(request, public_key)
-        offer = await self._choose(request)
+        offer = await self._choose(request, confidential, template)
         token = secrets.token_urlsafe(32)
         session = self._new_session(request, offer, public_line, token)
+        session = replace(session, image=plan_image(request, template).image)
         if private_key is not None:
             self._tools.keyring.keep(session.id, private_key)
         change = await self._launch(session, confidential)
@@ -109,36 +113,33 @@ class Sessions:
         warnings = _warnings(session, attempts[-1], is_settled=change is not None)
         return Opened(session, attempts, private_key, token, warnings)
 
-    def _check(self, request: Request) -> None:
-        if request.storage_policy is StoragePolicy.PRESERVE:
-            raise CapabilityUnsupported(
-                "No configured provider can keep a disk after the session: use destroy.",
-                details=[Detail("storage_policy", "preserve is not supported")],
-            )
-        if request.watchdog:
-            raise CapabilityUnsupported(
-                "No configured provider has a watchdog.",
-                details=[Detail("watchdog", "is not supported")],
-            )
-        plan_image(request)
-        check_disk(request)
+    async def _template(self, request: Request) -> Template | None:
+        if request.template_hash_id is None:
+            return None
+        return await self._tools.templates.get(request.template_hash_id)
 
-    async def _choose(self, request: Request) -> Offer:
+    async def _choose(
+        self, request: Request, confidential: Confidential, template: Template | None
+    ) -> Offer:
         """The offer to rent, claimed in our snapshot."""
         tools = self._tools
         await tools.inventory.ready()
+        needs = needs_of(request, confidential, template)
+        _refuse_what_nobody_can(needs, [door.capabilities for door in tools.doors.values()])
         if request.offer_id is None:
-            offer = tools.inventory.choose(request)
+            offer = tools.inventory.choose(request, confidential, template)
             if offer is None:
+                tools.inventory.require_offers()
                 raise NoOfferFits
             return offer
         await self._refuse_duplicate(request)
         found = tools.inventory.find(request.offer_id)
-        if found is None:
-            raise NotFound(f"There is no offer {request.offer_id}.")
         if isinstance(found, Gone):
             raise _stale(request.offer_id)
-        _check_offer(found, request, tools.doors[found.provider].capabilities)
+        if found is None:
+            tools.inventory.require_readable(request.offer_id.partition("-")[0])
+            raise NotFound(f"There is no offer {request.offer_id}.")
+        _check_offer(found, needs, tools.doors[found.provider].capabilities)
         if not tools.inventory.claim(found):
             raise _stale(found.id)
         return found
@@ -169,7 +170,6 @@ class Sessions:
             token_digest=digest(token),
             offer=offer,
             price_per_hour=offer.price_with_disk(request.disk_gb),
-            image=plan_image(request).image,
         )
 
     async def _launch(self, session: Session, confidential: Confidential) -> Change | None:
@@ -264,21 +264,42 @@ async def _keys(request: Request, public_key: str | None) -> tuple[str | None, s
     return pair.private_pem, pair.public_line
 
 
-def _check_offer(offer: Offer, request: Request, capabilities: Capabilities) -> None:
-    if request.launch_mode not in capabilities.launch_modes:
-        raise CapabilityUnsupported(f"{offer.provider} has no launch mode {request.launch_mode}.")
-    if request.docker_image and not capabilities.custom_image:
-        raise CapabilityUnsupported(f"{offer.provider} takes no image of your own.")
-    if request.template_hash_id and not capabilities.templates:
-        raise CapabilityUnsupported(f"{offer.provider} has no templates.")
+def _completed(request: Request, template: Template | None, disk_gb: int | None) -> Request:
+    """The request with everything filled in that it left open."""
+    recommended = (template.recommended_disk_space if template else None) or INCLUDED_DISK_GB
+    return replace(
+        request,
+        disk_gb=disk_gb or max(INCLUDED_DISK_GB, recommended),
+        exposed_ports=plan_image(request, template).ports,
+    )
+
+
+def _refuse_what_nobody_can(needs: Needs, capabilities: Sequence[Capabilities]) -> None:
+    missing = [set(unsupported(needs, can)) for can in capabilities]
+    if missing and (fields := set.intersection(*missing)):
+        raise _unsupported("No configured provider can do this", sorted(fields))
+
+
+def _check_offer(offer: Offer, needs: Needs, capabilities: Capabilities) -> None:
+    """Raise where the offer that was named cannot serve the request."""
+    fields = unsupported(needs, capabilities)
+    if fields:
+        raise _unsupported(f"{offer.provider} cannot do this", fields)
     problems = []
-    if offer.max_duration is not None and request.reservation > offer.max_duration:
+    if offer.max_duration is not None and needs.reservation > offer.max_duration:
         hours = offer.max_duration / timedelta(hours=1)
         problems.append(Detail("reservation_hours", f"the offer is there for {hours:g} h at most"))
-    if offer.max_disk_gb is not None and request.disk_gb > offer.max_disk_gb:
+    if offer.max_disk_gb is not None and needs.disk_gb > offer.max_disk_gb:
         problems.append(Detail("disk_gb", f"the offer has {offer.max_disk_gb} GB at most"))
+    if needs.template_provider not in (None, offer.provider):
+        problems.append(Detail("template_hash_id", f"is not a template of {offer.provider}"))
     if problems:
         raise ValidationFailed("The offer cannot serve this request.", details=problems)
+
+
+def _unsupported(what: str, fields: Sequence[str]) -> CapabilityUnsupported:
+    details = [Detail(field, "is not supported") for field in fields]
+    return CapabilityUnsupported(f"{what}: {', '.join(fields)}.", details=details)
 
 
 def _duplicate(session_id: str) -> Conflict:

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from broker.decide import moves
-from broker.decide.images import plan_image
 from broker.decide.pauses import growing
 from broker.decide.proof import Verification, judge_gpus
 from broker.model import Access, Attempt, Change, Reason, Session, Wanted
@@ -25,7 +24,7 @@ from providers.errors import ProviderError
 _LONGEST_TRY = timedelta(seconds=15)
 _LONGEST_PAUSE = timedelta(seconds=10)
 _LONGEST_LOOK = timedelta(seconds=3)
-_GROWTH = 1.5
+_GROWTH, _LOOK_GROWTH = 1.5, 1.1
 _MISSES = 2
 """Complete lists in a row without the instance that end the attempt."""
 
@@ -87,7 +86,7 @@ class Verifier:
     ) -> timedelta | None:
         boot.tries += 1
         interval = self._tools.rules.verify_interval
-        look = growing(interval, _GROWTH, boot.tries, _LONGEST_LOOK)
+        look = growing(interval, _LOOK_GROWTH, boot.tries, _LONGEST_LOOK)
         try:
             instance = await self._instance(attempt, boot)
         except ProviderError as error:
@@ -287,8 +286,7 @@ def _access(session: Session, instance: Instance) -> Access:
 def _api_port(session: Session, instance: Instance) -> Endpoint | None:
     if session.request.launch_mode is not LaunchMode.ENTRYPOINT:
         return None
-    ports = plan_image(session.request).ports
-    return instance.ports.get(ports[0]) if ports else None
+    return instance.ports.get(session.request.exposed_ports[0])
 
 
 def _timeout_reason(session: Session, boot: _Boot) -> Reason:

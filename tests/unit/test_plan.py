@@ -14,11 +14,13 @@ from broker.decide.plan import (
     DestroyInstance,
     EndSession,
     LoseSession,
+    Machines,
     MarkLost,
     Policy,
     ResumeSession,
     Verdicts,
     WarnSession,
+    count_machines,
     plan_instances,
     plan_sessions,
 )
@@ -107,7 +109,7 @@ def test_a_healthy_session_is_left_alone() -> None:
     verdicts = compare([an_instance()], watches=[a_watch()], holders=[a_holder()])
 
     assert () == verdicts.actions
-    assert (1, 0) == (verdicts.ours, verdicts.foreign)
+    assert () == verdicts.sightings
 
 
 def test_a_machine_that_no_session_holds_is_destroyed_after_the_grace() -> None:
@@ -194,7 +196,8 @@ def test_machines_of_others_are_never_touched() -> None:
     ]
     verdicts = compare(theirs, sightings=[a_sighting(count=9)])
 
-    assert ((), (), 5) == (verdicts.actions, verdicts.sightings, verdicts.foreign)
+    assert ((), ()) == (verdicts.actions, verdicts.sightings)
+    assert Machines(0, 0, 5) == count_machines(theirs, {}, DEPLOYMENT)
 
 
 def test_a_ghost_needs_two_lists_without_its_machine() -> None:
