@@ -287,6 +287,14 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that a consumer should know, though the request succeeded."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Accrual:
     """A stretch of time that the provider bills to one attempt at one rate."""
 

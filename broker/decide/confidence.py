@@ -78,6 +78,9 @@ class Record:
     """None where it is not passed over now."""
 
 
+_NOTHING = Record()
+
+
 @dataclass(frozen=True, slots=True)
 class Troubled:
     """An offer with failures, as `/offer-health` tells it."""
@@ -121,11 +124,6 @@ class FailureMemory:
         """What is remembered of the offer, its machine and its place."""
         return self._record(offer.id, offer.provider, offer.machine_id, offer.location, now)
 
-    def pauses_until(self, offer: Offer) -> datetime | None:
-        """Until when the offer is passed over, be that past or future; None for never."""
-        failures = self._of(offer.id, offer.provider, offer.machine_id)
-        return self._paused_until(failures, offer.provider, offer.location)
-
     def troubled(self, now: datetime) -> tuple[Troubled, ...]:
         """Every offer that failed lately or is passed over for a failure of its own."""
         latest = (failures[-1] for failures in self._by_offer.values())
@@ -144,27 +142,24 @@ class FailureMemory:
         now: datetime,
     ) -> Record:
         failures = self._of(offer_id, provider, machine_id)
-        until = self._paused_until(failures, provider, location)
+        pauses = [f.created_at + _pause(failures, f.created_at) for f in failures]
+        pauses += self._place_pauses.get((provider, location), ())
+        if not pauses:
+            return _NOTHING
+        until = max(pauses)
         return Record(
             recent=_within(failures, now),
             last_reason=failures[-1].reason if failures else None,
-            passed_over_until=until if until is not None and until > now else None,
+            passed_over_until=until if until > now else None,
         )
 
     def _of(self, offer_id: str, provider: str, machine_id: str | None) -> Sequence[Failure]:
         own = self._by_offer.get(offer_id, ())
-        if machine_id is None:
-            return own
         of_machine = self._by_machine.get((provider, machine_id), ())
+        if not of_machine:
+            return own
         others = [failure for failure in own if failure.machine_id != machine_id]
         return sorted((*of_machine, *others), key=lambda failure: failure.created_at)
-
-    def _paused_until(
-        self, failures: Sequence[Failure], provider: str, location: str | None
-    ) -> datetime | None:
-        pauses = [f.created_at + _pause(failures, f.created_at) for f in failures]
-        pauses += self._place_pauses.get((provider, location), ())
-        return max(pauses, default=None)
 
 
 def _pause(failures: Sequence[Failure], instant: datetime) -> timedelta:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -33,7 +33,7 @@ class Listed:
     machine: str | None = None
     """The same for all offers that exclude each other."""
     passed_over_until: datetime | None = None
-    """May lie in the past."""
+    """May lie in the past by now."""
 
     @property
     def price_per_gpu(self) -> Decimal:
@@ -54,10 +54,26 @@ class GpuTypes:
 
 def parse_gpu_types(text: str) -> GpuTypes:
     """A comma list of names, spelled in any way; `A100*` takes all that begin with A100."""
-    names = [name for part in text.split(",") if (name := part.strip())]
+    names = _names(text)
     prefixes = tuple(_bare(name) for name in names if name.endswith("*"))
     exact = frozenset(gpu_type(name).casefold() for name in names if not name.endswith("*"))
     return GpuTypes(exact, prefixes)
+
+
+def near_misses(text: str, offered: Collection[str]) -> dict[str, list[str]]:
+    """Names in a comma list that nothing offered has, and the offered names that begin so."""
+    known = {name.casefold() for name in offered}
+    missing = [name for name in _names(text) if gpu_type(name).casefold() not in known]
+    similar = {name: sorted(o for o in offered if _begins(o, name)) for name in missing}
+    return {name: names for name, names in similar.items() if names and not name.endswith("*")}
+
+
+def _names(text: str) -> list[str]:
+    return [name for part in text.split(",") if (name := part.strip())]
+
+
+def _begins(offered: str, name: str) -> bool:
+    return bool(_bare(name)) and _bare(offered).startswith(_bare(name))
 
 
 @lru_cache(maxsize=4096)
@@ -159,34 +175,35 @@ def sort_listed(rows: Iterable[Listed], sort: str = DEFAULT_SORT) -> list[Listed
 
 @dataclass(frozen=True, slots=True)
 class GpuMarket:
-    """What there is of one GPU type."""
+    """What there is of one GPU type. Figures are None where there is nothing."""
 
     gpu_type: str
-    vram_gb: int
+    vram_gb: int | None
     """Of one GPU; the least where a type comes in several sizes."""
     offers: int
     gpus: int
-    min_price_per_gpu_hour: Decimal
-    median_price_per_gpu_hour: Decimal
+    min_price_per_gpu_hour: Decimal | None
+    median_price_per_gpu_hour: Decimal | None
     providers: tuple[str, ...]
 
 
-def by_gpu_type(rows: Iterable[Listed]) -> list[GpuMarket]:
+def markets_of(rows: Iterable[Listed]) -> list[GpuMarket]:
     """The market of every GPU type that is offered, by name."""
     groups: dict[str, list[Listed]] = defaultdict(list)
     for row in rows:
         groups[row.offer.gpu_type].append(row)
-    return [_market(name, groups[name]) for name in sorted(groups)]
+    return [market_of(name, groups[name]) for name in sorted(groups)]
 
 
-def _market(name: str, rows: Sequence[Listed]) -> GpuMarket:
+def market_of(name: str, rows: Sequence[Listed]) -> GpuMarket:
+    """The market of one GPU type, given all its offers."""
     prices = [row.price_per_gpu for row in rows]
     return GpuMarket(
         gpu_type=name,
-        vram_gb=min(row.offer.vram_gb for row in rows),
+        vram_gb=min((row.offer.vram_gb for row in rows), default=None),
         offers=len(rows),
         gpus=sum(row.offer.gpu_count for row in rows),
-        min_price_per_gpu_hour=min(prices),
-        median_price_per_gpu_hour=shown(median(prices)),
+        min_price_per_gpu_hour=min(prices, default=None),
+        median_price_per_gpu_hour=shown(median(prices)) if prices else None,
         providers=tuple(sorted({row.offer.provider for row in rows})),
     )

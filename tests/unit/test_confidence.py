@@ -162,7 +162,7 @@ def test_memory_forgets_what_decides_nothing_any_more() -> None:
 
     assert [t.failure.offer_id for t in memory.troubled(NOW + minutes(61))] == ["cloud-2"]
     assert memory.recent(NOW + minutes(61)) == 1
-    assert memory.pauses_until(old) is None
+    assert memory.for_offer(old, NOW).recent == 0
 
 
 def test_troubled_offers_are_told_while_they_are_passed_over_or_failed_lately() -> None:

@@ -14,7 +14,7 @@ from broker.decide.offers import (
     SORTS,
     Filter,
     Listed,
-    by_gpu_type,
+    markets_of,
     matches,
     parse_gpu_types,
     sort_listed,
@@ -179,7 +179,7 @@ def test_the_market_of_a_gpu_type_counts_offers_gpus_and_prices() -> None:
         a_listed(an_offer("3", price="0.2", gpu_type="L4")),
         a_listed(an_offer("4", price="0.6000005", vram_gb=23)),
     ]
-    l4, rtx = by_gpu_type(rows)
+    l4, rtx = markets_of(rows)
 
     assert (l4.gpu_type, l4.offers, l4.median_price_per_gpu_hour) == ("L4", 1, Decimal("0.2"))
     assert (rtx.gpu_type, rtx.offers, rtx.gpus, rtx.vram_gb) == ("RTX 4090", 3, 4, 23)

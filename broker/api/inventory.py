@@ -1,0 +1,235 @@
+"""The offers: listed, one by one, and the templates that fit them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+
+import orjson
+from aiohttp import web
+from pydantic import AfterValidator, Field
+
+from broker.api.http import Query, Route, encode, json_response, parse_query
+from broker.api.models import Fraction, NoQuery, Text
+from broker.api.pages import Page, Pages, conditional, page_of
+from broker.decide.offers import (
+    DEFAULT_SORT,
+    SORTS,
+    Filter,
+    Listed,
+    near_misses,
+    parse_gpu_types,
+)
+from broker.decide.templates import parse_conditions
+from broker.errors import Detail, ValidationFailed
+from broker.model import Warned
+from broker.usecases.inventory import Inventory
+from broker.usecases.readings import Reading
+from broker.usecases.templates import Templates, warnings_about
+from providers.base import INCLUDED_DISK_GB, Template
+
+MOST_ROWS = 1000
+_LARGEST = 1_000_000
+
+
+def _sort(text: str) -> str:
+    if text not in SORTS:
+        raise ValueError(f"must be one of {', '.join(SORTS)}")
+    return text
+
+
+Count = Annotated[int, Field(ge=0, le=_LARGEST)]
+
+
+class InventoryQuery(Query):
+    """Which offers to list."""
+
+    provider: Text | None = Field(None, description="Only this provider's.")
+    gpu_type: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+        None,
+        description="A GPU type, or several with commas; `A100*` takes all that begin so.",
+        examples=["RTX 4090"],
+    )
+    location: Text | None = Field(
+        None, description="Two letters are a country, more a part of the place."
+    )
+    min_vram: Count = Field(0, description="GB of memory of one GPU.")
+    max_price: Annotated[Decimal, Field(ge=0, le=_LARGEST)] | None = Field(
+        None, description="USD per hour for the whole offer."
+    )
+    min_gpu_count: Count | None = Field(None, description="At least this many GPUs.")
+    gpu_count: Count | None = Field(None, description="Another name for min_gpu_count.")
+    min_reliability: Fraction = Field(0, description="0 to 1.")
+    min_availability_confidence: Fraction = Field(0, description="0 to 1.")
+    min_cuda: Annotated[float, Field(ge=0, le=1000)] = Field(0, description="CUDA version.")
+    verified: bool | None = Field(None, description="Whether the machine is verified.")
+    template_hash_id: Text | None = Field(
+        None, description="Only offers that this template can run on."
+    )
+    limit: Annotated[int, Field(ge=1, le=MOST_ROWS)] = Field(MOST_ROWS, description="Rows.")
+    offset: Annotated[int, Field(ge=0, le=2**31)] = Field(0, description="Rows to leave out.")
+    sort: Annotated[str, AfterValidator(_sort), Field(json_schema_extra={"enum": list(SORTS)})] = (
+        Field(DEFAULT_SORT, description="By what; `-` descends; ties by id.")
+    )
+
+
+class InventoryRoutes:
+    """Handlers of `/api/v1/inventory`."""
+
+    def __init__(self, inventory: Inventory, templates: Templates) -> None:
+        self._inventory = inventory
+        self._templates = templates
+        self._pages = Pages()
+
+    def routes(self) -> list[Route]:
+        """The table of these routes."""
+        base, one = "/api/v1/inventory", "/api/v1/inventory/{id}"
+        fitting = f"{one}/compatible-templates"
+        return [
+            Route("GET", base, self.list, "List what can be rented", InventoryQuery),
+            Route("GET", one, self.get, "Get an offer", NoQuery),
+            Route("GET", fitting, self.compatible, "Templates that an offer can run", NoQuery),
+        ]
+
+    async def list(self, request: web.Request) -> web.Response:
+        query = parse_query(InventoryQuery, request)
+        inventory = self._inventory
+        await inventory.ready()
+        inventory.require_known(query.provider)
+        template = await self._template(query)
+        inventory.require_offers()
+        key = f"{request.rel_url.raw_query_string}#{template.extra_filters if template else ''}"
+        page = self._pages.get(key, inventory.revision, lambda: self._page(query, template))
+        readings = inventory.readings()
+        warnings = encode([*inventory.warnings(), *page.warnings])
+        states = {name: replace(reading, age=None) for name, reading in readings.items()}
+
+        def body() -> bytes:
+            return encode(
+                {
+                    "offers": orjson.Fragment(page.rows),
+                    "count": page.count,
+                    "total": page.total,
+                    "providers": {name: present_reading(r) for name, r in readings.items()},
+                    "warnings": orjson.Fragment(warnings),
+                }
+            )
+
+        return conditional(request, body, page.digest, encode([page.total, states]), warnings)
+
+    async def get(self, request: web.Request) -> web.Response:
+        parse_query(NoQuery, request)
+        await self._inventory.ready()
+        body = encode(present_offer(self._inventory.get(request.match_info["id"])))
+        return conditional(request, lambda: body, body)
+
+    async def compatible(self, request: web.Request) -> web.Response:
+        parse_query(NoQuery, request)
+        await self._inventory.ready()
+        listed = self._inventory.get(request.match_info["id"])
+        templates = await self._templates.compatible(listed.offer)
+        return json_response(
+            {
+                "offer_id": listed.id,
+                "compatible_templates": [_present_brief(template) for template in templates],
+                "count": len(templates),
+            }
+        )
+
+    async def _template(self, query: InventoryQuery) -> Template | None:
+        """The template that the offers must be able to run; it exists at one provider only."""
+        if query.template_hash_id is None:
+            return None
+        template = await self._templates.get(query.template_hash_id)
+        if query.provider not in (None, template.provider):
+            problem = f"contradicts the template, which is one of {template.provider}"
+            raise ValidationFailed(
+                f"The provider {problem}.", details=[Detail("provider", problem)]
+            )
+        return template
+
+    def _page(self, query: InventoryQuery, template: Template | None) -> Page:
+        found = self._inventory.search(_filter(query, template), query.sort)
+        rows = found[query.offset : query.offset + query.limit]
+        return page_of(
+            [present_offer(row) for row in rows], len(found), self._advice(query, template)
+        )
+
+    def _advice(self, query: InventoryQuery, template: Template | None) -> Iterable[Warned]:
+        if template is not None:
+            yield from warnings_about(template)
+        for name, similar in near_misses(query.gpu_type or "", self._inventory.gpu_types).items():
+            message = f"No offer is a plain {name!r}; {name}* takes these: {', '.join(similar)}."
+            yield Warned("gpu_type_not_offered", message)
+
+
+def _filter(query: InventoryQuery, template: Template | None) -> Filter:
+    count = query.gpu_count if query.min_gpu_count is None else query.min_gpu_count
+    return Filter(
+        provider=template.provider if template else query.provider,
+        gpu_types=parse_gpu_types(query.gpu_type) if query.gpu_type else None,
+        location=query.location,
+        min_gpu_count=count or 1,
+        min_vram=query.min_vram,
+        max_price=query.max_price,
+        min_reliability=query.min_reliability,
+        min_availability_confidence=query.min_availability_confidence,
+        min_cuda=query.min_cuda,
+        verified=query.verified,
+        conditions=parse_conditions(template).conditions if template else (),
+    )
+
+
+def present_offer(listed: Listed) -> dict[str, Any]:
+    """The offer object."""
+    offer = listed.offer
+    return {
+        "id": listed.id,
+        "provider": offer.provider,
+        "provider_id": offer.provider_id,
+        "machine_id": offer.machine_id,
+        "gpu_type": offer.gpu_type,
+        "gpu_count": offer.gpu_count,
+        "vram_gb": offer.vram_gb,
+        "total_vram_gb": offer.vram_gb * offer.gpu_count,
+        "price_per_hour": listed.price,
+        "price_per_gpu_hour": listed.price_per_gpu,
+        "disk_gb": INCLUDED_DISK_GB,
+        "disk_price_per_gb_hour": offer.disk_price_per_gb_hour,
+        "location": offer.location,
+        "reliability": offer.reliability,
+        "verified": offer.verified,
+        "interruptible": offer.interruptible,
+        "available": True,
+        "availability_confidence": listed.confidence,
+        "max_duration_hours": _present_hours(offer.max_duration),
+        "fetched_at": offer.fetched_at,
+        "cuda_version": offer.cuda_version,
+    }
+
+
+def _present_hours(longest: timedelta | None) -> float:
+    """0 is without limit."""
+    return 0 if longest is None else round(longest / timedelta(hours=1), 6)
+
+
+def present_reading(reading: Reading) -> dict[str, Any]:
+    """How the readings of one provider stand."""
+    return {
+        "ok": reading.is_ok,
+        "age_seconds": None if reading.age is None else int(reading.age.total_seconds()),
+        "offers": reading.offers,
+        "error": reading.error,
+    }
+
+
+def _present_brief(template: Template) -> dict[str, Any]:
+    return {
+        "hash_id": template.hash_id,
+        "name": template.name,
+        "image": template.image,
+        "recommended_disk_space": template.recommended_disk_space,
+    }

@@ -1,0 +1,58 @@
+"""The offers that failed lately, and until when they are passed over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+from pydantic import Field
+
+from broker.api.http import Query, Route, json_response, parse_query
+from broker.api.models import Text
+from broker.decide.confidence import Troubled
+from broker.decide.offers import parse_gpu_types
+from broker.usecases.inventory import Inventory
+
+
+class OfferHealthQuery(Query):
+    """Which offers to tell of."""
+
+    provider: Text | None = Field(None, description="Only this provider's.")
+    gpu_type: Text | None = Field(None, description="Only this GPU type.")
+
+
+class OfferHealthRoutes:
+    """Handler of `/api/v1/offer-health`."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self._inventory = inventory
+
+    def routes(self) -> list[Route]:
+        """The table of this route."""
+        path, summary = "/api/v1/offer-health", "Offers that failed lately"
+        return [Route("GET", path, self.list, summary, OfferHealthQuery)]
+
+    async def list(self, request: web.Request) -> web.Response:
+        query = parse_query(OfferHealthQuery, request)
+        self._inventory.require_known(query.provider)
+        wanted = parse_gpu_types(query.gpu_type) if query.gpu_type else None
+        offers = [
+            _present(troubled)
+            for troubled in self._inventory.troubled()
+            if query.provider in (None, troubled.failure.provider)
+            and (wanted is None or troubled.failure.gpu_type in wanted)
+        ]
+        return json_response({"offers": offers, "count": len(offers)})
+
+
+def _present(troubled: Troubled) -> dict[str, Any]:
+    failure, record = troubled.failure, troubled.record
+    return {
+        "offer_id": failure.offer_id,
+        "machine_id": failure.machine_id,
+        "provider": failure.provider,
+        "gpu_type": failure.gpu_type,
+        "recent_failures": record.recent,
+        "last_reason": record.last_reason,
+        "passed_over_until": record.passed_over_until,
+    }

@@ -1,0 +1,286 @@
+"""What can be rented: one reading per provider, made in the background, shared by all.
+
+Filters, prices and confidence are applied to the readings, never sent to a marketplace:
+what one consumer asks for changes nothing for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from broker.decide.confidence import REMEMBERED, FailureMemory, Troubled
+from broker.decide.offers import DEFAULT_SORT, Filter, GpuTypes, Listed, matches, sort_listed
+from broker.decide.select import choose, needs_of, stand_ins
+from broker.decide.view import Source, View, view_of
+from broker.errors import Detail, NotFound, ProviderUnavailable, ValidationFailed
+from broker.model import Attempt, Change, Confidential, Failure, Request, Session, Warned
+from broker.store import Store
+from broker.usecases.claims import Claims
+from broker.usecases.doors import Door
+from broker.usecases.feed import Ages, Feed, Snapshot
+from broker.usecases.readings import Reading, is_ok, reading_of, state_of, warnings_of
+from providers.base import Capabilities, Offer, Template
+
+_FIRST_PATIENCE = 5.0
+"""Seconds that the first requests of a fresh process wait for the first readings."""
+
+_GONE_FOR = timedelta(hours=1)
+"""How long an offer that is listed no more is told from one that never was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """An offer that was listed within the last hour and cannot be rented any more."""
+
+    offer_id: str
+    provider: str
+
+
+class Inventory:
+    """The offers of all providers, and which of them our own sessions have taken."""
+
+    def __init__(
+        self,
+        doors: Mapping[str, Door],
+        store: Store,
+        *,
+        cache_ttl: timedelta,
+        backoff_ttl: timedelta,
+        now: Callable[[], datetime],
+    ) -> None:
+        """Readings are repeated when `cache_ttl` old, and left out when `backoff_ttl` old."""
+        ages = Ages(refreshed_at=cache_ttl, dropped_at=backoff_ttl)
+        self._doors = doors
+        self._store = store
+        self._now = now
+        self._feeds = {
+            name: Feed(door, ages, now=now, on_reading=self._note_reading)
+            for name, door in sorted(doors.items())
+        }
+        self._claims = Claims()
+        self._memory = FailureMemory()
+        self._failures_noted = 0
+        self._last_seen: dict[str, datetime] = {}
+        self._view = View()
+        self._view_key: tuple[object, ...] = ()
+        self._patience_ends: float | None = None
+
+    async def load(self) -> None:
+        """Remember the failures of the last hour."""
+        self._memory = FailureMemory(await self._store.failures(self._now() - REMEMBERED))
+        self._failures_noted += 1
+
+    async def refresh(self, provider: str) -> None:
+        """Read one market now, or join the reading that is under way."""
+        await self._feeds[provider].refresh()
+
+    async def refresh_all(self) -> None:
+        """Read every market now."""
+        await asyncio.gather(*(feed.refresh() for feed in self._feeds.values()))
+
+    async def refresh_due(self) -> None:
+        """Read the markets whose last reading is old enough. Meant to be called often."""
+        now = self._now()
+        due = [feed for feed in self._feeds.values() if feed.is_due(now)]
+        await asyncio.gather(*(feed.refresh() for feed in due))
+
+    async def ready(self) -> None:
+        """Wait for the first readings, a few seconds at most after the first such wait."""
+        unread = [feed.is_read for feed in self._feeds.values() if not feed.is_read.is_set()]
+        if not unread:
+            return
+        if self._patience_ends is None:
+            self._patience_ends = asyncio.get_running_loop().time() + _FIRST_PATIENCE
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._patience_ends):
+                for is_read in unread:
+                    await is_read.wait()
+
+    async def close(self) -> None:
+        """End the readings that are under way."""
+        for feed in self._feeds.values():
+            await feed.close()
+
+    @property
+    def revision(self) -> tuple[object, ...]:
+        """Changes when what is listed may have changed."""
+        return (*self._key_of_view(self._now()), self._claims.version)
+
+    def listed(self, gpu_types: GpuTypes | None = None) -> list[Listed]:
+        """Everything that can be rented now; without `gpu_types` the cheapest first."""
+        return self._claims.free(self._current_view().of(gpu_types))
+
+    def search(self, wanted: Filter, sort: str = DEFAULT_SORT) -> list[Listed]:
+        """What can be rented now and passes the filter, in that order."""
+        found = [row for row in self.listed(wanted.gpu_types) if matches(row, wanted)]
+        is_sorted = sort == DEFAULT_SORT and wanted.gpu_types is None
+        return found if is_sorted else sort_listed(found, sort)
+
+    @property
+    def gpu_types(self) -> Collection[str]:
+        """The GPU types of all offers, taken ones included."""
+        return self._current_view().by_gpu_type.keys()
+
+    def find(self, offer_id: str) -> Offer | Gone | None:
+        """The offer if it can be rented now, else whether it was listed within the last hour.
+
+        Raises ProviderUnavailable where its provider shows nothing at all for its errors.
+        """
+        found = self._find(offer_id)
+        return found.offer if isinstance(found, Listed) else found
+
+    def get(self, offer_id: str) -> Listed:
+        """An offer that can be rented now; raises NotFound, or ProviderUnavailable."""
+        found = self._find(offer_id)
+        if isinstance(found, Listed):
+            return found
+        if found is None:
+            raise NotFound("There is no such offer: list the inventory for those there are.")
+        raise NotFound("The offer is no longer available: list the inventory for others.")
+
+    def _find(self, offer_id: str) -> Listed | Gone | None:
+        listed = self._current_view().by_id.get(offer_id)
+        if listed is not None and not self._claims.is_taken(listed):
+            return listed
+        provider = offer_id.partition("-")[0]
+        self._require_readable(provider)
+        if listed is None and not self._was_seen(offer_id):
+            return None
+        return Gone(offer_id, provider)
+
+    def _was_seen(self, offer_id: str) -> bool:
+        seen_at = self._last_seen.get(offer_id)
+        return seen_at is not None and seen_at > self._now() - _GONE_FOR
+
+    def _require_readable(self, provider: str) -> None:
+        feed = self._feeds.get(provider)
+        if feed is not None and feed.usable(self._now()) is None:
+            raise ProviderUnavailable(f"{state_of(feed)} Try again in a minute.")
+
+    def require_known(self, provider: str | None) -> None:
+        """Raise ValidationFailed, naming the known ones, for a provider that is not configured."""
+        if provider is not None and provider not in self._doors:
+            known = ", ".join(sorted(self._doors)) or "none"
+            problem = f"must be one of the configured providers: {known}"
+            raise ValidationFailed(
+                f"The provider is not known. Configured: {known}.",
+                details=[Detail("provider", problem)],
+            )
+
+    def require_offers(self) -> None:
+        """Raise ProviderUnavailable where nobody has offers and some provider cannot be read."""
+        if self._current_view().rows:
+            return
+        now = self._now()
+        silent = [state_of(feed) for feed in self._feeds.values() if not is_ok(feed, now)]
+        if silent:
+            raise ProviderUnavailable(f"There are no offers. {' '.join(silent)}")
+
+    def readings(self) -> dict[str, Reading]:
+        """Of every configured provider."""
+        now = self._now()
+        return {name: reading_of(feed, now) for name, feed in self._feeds.items()}
+
+    def warnings(self) -> list[Warned]:
+        """What a consumer should know of the readings."""
+        now = self._now()
+        return [warned for feed in self._feeds.values() for warned in warnings_of(feed, now)]
+
+    def choose(
+        self,
+        request: Request,
+        confidential: Confidential | None = None,
+        template: Template | None = None,
+    ) -> Offer | None:
+        """Claim the cheapest offer that fits the criteria of `request`; None where none does."""
+        row = choose(
+            self.listed(),
+            request.criteria,
+            needs_of(request, confidential, template),
+            self._capabilities(),
+            self._now(),
+        )
+        return self._claimed([row] if row else [])
+
+    def stand_in(
+        self,
+        session: Session,
+        attempts: Sequence[Attempt],
+        confidential: Confidential | None = None,
+        template: Template | None = None,
+    ) -> Offer | None:
+        """Claim the best offer that may stand in for those of `attempts`; None without one."""
+        request = session.request
+        rows = stand_ins(
+            self.listed(),
+            request,
+            needs_of(request, confidential, template),
+            [attempt.offer for attempt in attempts],
+            self._capabilities(),
+            self._now(),
+        )
+        return self._claimed(rows)
+
+    def claim(self, offer: Offer) -> bool:
+        """Take an offer for a session before anybody else does; False where it is taken."""
+        return self._claims.claim(offer)
+
+    def confirm(self, offer: Offer, at: datetime) -> None:
+        """The marketplace knows that the offer is rented, or gone: its next list decides."""
+        self._claims.confirm(offer, at)
+
+    def release(self, offer: Offer) -> None:
+        """Nothing of ours is on the offer, or any more."""
+        self._claims.release(offer)
+
+    def note_failure(self, failure: Failure) -> None:
+        """Remember that an offer did not become a working machine."""
+        self._memory = self._memory.noting(failure, self._now())
+        self._failures_noted += 1
+
+    def session_changed(self, change: Change, _: Session) -> None:
+        """A journal tells of every change: the failures among them are remembered."""
+        if change.failure is not None:
+            self.note_failure(change.failure)
+
+    def troubled(self) -> tuple[Troubled, ...]:
+        """The offers that failed lately or are passed over."""
+        return self._memory.troubled(self._now())
+
+    def _claimed(self, rows: Iterable[Listed]) -> Offer | None:
+        return next((row.offer for row in rows if self._claims.claim(row.offer)), None)
+
+    def _capabilities(self) -> dict[str, Capabilities]:
+        return {name: door.capabilities for name, door in self._doors.items()}
+
+    def _current_view(self) -> View:
+        now = self._now()
+        key = self._key_of_view(now)
+        if key != self._view_key:
+            usable = [(feed, feed.usable(now)) for feed in self._feeds.values()]
+            sources = [Source(s.offers, f.age_factor(now)) for f, s in usable if s is not None]
+            self._view = view_of(sources, self._memory, now)
+            self._view_key = key
+        return self._view
+
+    def _key_of_view(self, now: datetime) -> tuple[object, ...]:
+        feeds = [(feed.generation, feed.age_factor(now)) for feed in self._feeds.values()]
+        return (*feeds, self._failures_noted, self._memory.recent(now))
+
+    def _note_reading(self, feed: Feed, last: Snapshot | None, new: Snapshot) -> None:
+        """Remember what is listed no more, and let the list decide about confirmed claims."""
+        self._claims.read(feed.name, new.taken_at)
+        listed = {offer.id for offer in new.offers}
+        if last is not None:
+            gone = (offer.id for offer in last.offers if offer.id not in listed)
+            self._last_seen.update(dict.fromkeys(gone, last.taken_at))
+        since = new.taken_at - _GONE_FOR
+        self._last_seen = {
+            offer_id: seen_at
+            for offer_id, seen_at in self._last_seen.items()
+            if seen_at > since and offer_id not in listed
+        }

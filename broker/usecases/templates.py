@@ -1,0 +1,151 @@
+"""The templates of all providers that have some: fetched rarely, kept for an hour."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from broker.decide.templates import holds, parse_conditions
+from broker.errors import NotFound, ProviderUnavailable
+from broker.model import Warned
+from broker.usecases.doors import Door
+from broker.usecases.single_flight import SingleFlight
+from providers.base import Offer, Template
+from providers.errors import ProviderError
+
+log = logging.getLogger(__name__)
+
+_KEPT = timedelta(hours=1)
+_PAUSE_AFTER_ERROR = timedelta(seconds=30)
+_PATIENCE = 10.0
+"""Seconds that a consumer waits for a provider's templates; they go on being fetched."""
+
+
+class _Shelf:
+    """The templates of one provider."""
+
+    def __init__(self, door: Door, now: Callable[[], datetime]) -> None:
+        self.name = door.name
+        self.templates: Sequence[Template] | None = None
+        """None until they were fetched once."""
+        self.is_failing = False
+        self._door = door
+        self._now = now
+        self._due_at: datetime | None = None
+        self._flight = SingleFlight(f"templates-{door.name}", self._fetch)
+
+    async def ensure_fresh(self) -> None:
+        """Fetch the templates where they are too old, and wait for a while."""
+        if self._due_at is not None and self._now() < self._due_at:
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._flight.join()
+        except TimeoutError:
+            self.is_failing = True
+
+    async def close(self) -> None:
+        await self._flight.close()
+
+    async def _fetch(self) -> None:
+        try:
+            self.templates = tuple(await self._door.list_templates())
+        except ProviderError as error:
+            log.warning("The templates of %s cannot be read: %s", self.name, error)
+            self._put_off(is_failing=True, by=_PAUSE_AFTER_ERROR)
+        except Exception:
+            log.exception("The templates of %s cannot be read.", self.name)
+            self._put_off(is_failing=True, by=_PAUSE_AFTER_ERROR)
+        else:
+            self._put_off(is_failing=False, by=_KEPT)
+
+    def _put_off(self, *, is_failing: bool, by: timedelta) -> None:
+        self.is_failing = is_failing
+        self._due_at = self._now() + by
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateList:
+    """Templates by name, and what is missing among them."""
+
+    templates: Sequence[Template]
+    warnings: Sequence[Warned] = ()
+
+
+class Templates:
+    """The templates that offers can be rented with."""
+
+    def __init__(self, doors: Mapping[str, Door], *, now: Callable[[], datetime]) -> None:
+        self._shelves = [
+            _Shelf(door, now) for _, door in sorted(doors.items()) if door.capabilities.templates
+        ]
+
+    async def list(self, name: str | None = None) -> TemplateList:
+        """Those with `name` in their names, whatever its case.
+
+        Raises ProviderUnavailable where no provider that has templates can be read.
+        """
+        await asyncio.gather(*(shelf.ensure_fresh() for shelf in self._shelves))
+        unread = [shelf.name for shelf in self._shelves if shelf.templates is None]
+        if unread and len(unread) == len(self._shelves):
+            raise ProviderUnavailable(f"The templates of {', '.join(unread)} cannot be read now.")
+        found = [
+            template
+            for shelf in self._shelves
+            for template in shelf.templates or ()
+            if name is None or name.casefold() in template.name.casefold()
+        ]
+        return TemplateList(found, [_warning(s) for s in self._shelves if s.is_failing])
+
+    async def get(self, hash_id: str) -> Template:
+        """One template; raises NotFound, or ProviderUnavailable."""
+        listed = await self.list()
+        for template in listed.templates:
+            if template.hash_id == hash_id:
+                return template
+        if any(shelf.templates is None for shelf in self._shelves):
+            raise ProviderUnavailable("Not all templates can be read now, and this may be one.")
+        raise NotFound("There is no such template: list the templates for those there are.")
+
+    async def compatible(self, offer: Offer) -> Sequence[Template]:
+        """The templates that the offer can be rented with, as far as offers can be judged."""
+        if not any(shelf.name == offer.provider for shelf in self._shelves):
+            return ()
+        listed = await self.list()
+        return [template for template in listed.templates if _accepts(template, offer)]
+
+    async def close(self) -> None:
+        """End what is being fetched."""
+        for shelf in self._shelves:
+            await shelf.close()
+
+
+def _accepts(template: Template, offer: Offer) -> bool:
+    disk = template.recommended_disk_space or 0
+    return (
+        template.provider == offer.provider
+        and (offer.max_disk_gb is None or disk <= offer.max_disk_gb)
+        and all(holds(c, offer) for c in parse_conditions(template).conditions)
+    )
+
+
+def _warning(shelf: _Shelf) -> Warned:
+    state = "missing" if shelf.templates is None else "of an earlier reading"
+    message = f"The templates of {shelf.name} cannot be read now; they are {state}."
+    return Warned("provider_unavailable", message)
+
+
+def warnings_about(template: Template) -> list[Warned]:
+    """What of the template's conditions offers cannot be held against."""
+    asked = parse_conditions(template)
+    if not asked.is_readable:
+        message = "The conditions of the template cannot be read; none of them was applied."
+        return [Warned("template_filter_unreadable", message)]
+    if not asked.unjudged:
+        return []
+    names = ", ".join(asked.unjudged)[:200]
+    message = f"Offers do not tell enough to apply these conditions of the template: {names}."
+    return [Warned("template_filter_not_applied", message)]
