@@ -349,6 +349,8 @@ class Holder:
     """The current attempt is over: it holds nothing any more."""
     tombstones: Mapping[int, datetime] = field(default_factory=dict)
     """Attempt -> until when an instance that appears late under its label is buried."""
+    gone_at: Mapping[int, datetime] = field(default_factory=dict)
+    """Attempt -> when its instance was proved gone: older lists may still show it."""
 
 
 @dataclass(frozen=True, slots=True)

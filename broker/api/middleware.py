@@ -17,6 +17,7 @@ from broker.errors import BrokerError, NotFound
 
 log = logging.getLogger(__name__)
 
+REQUEST_ID = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _HEADER = "X-Request-ID"
 _UNMATCHED = "unmatched"
@@ -58,9 +59,9 @@ def middlewares(listener: TrafficListener) -> list[Middleware]:
 @web.middleware
 async def _identified(request: web.Request, handler: Handler) -> web.StreamResponse:
     given = request.headers.get(_HEADER, "")
-    request["request_id"] = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
     response = await handler(request)
-    response.headers[_HEADER] = request["request_id"]
+    response.headers[_HEADER] = request[REQUEST_ID]
     return response
 
 
@@ -86,16 +87,16 @@ async def _explained(request: web.Request, handler: Handler) -> web.StreamRespon
     try:
         return await handler(request)
     except BrokerError as error:
-        return present_error(error, request["request_id"])
+        return present_error(error, request[REQUEST_ID])
     except web.HTTPException as error:
         return _present_http(error, request)
     except asyncio.CancelledError:
         raise
     except Exception:
         log.exception(
-            "A request met something unforeseen.", extra={"request_id": request["request_id"]}
+            "A request met something unforeseen.", extra={"request_id": request[REQUEST_ID]}
         )
-        return present_error(BrokerError("Something went wrong here."), request["request_id"])
+        return present_error(BrokerError("Something went wrong here."), request[REQUEST_ID])
 
 
 def _present_http(error: web.HTTPException, request: web.Request) -> web.StreamResponse:
@@ -106,7 +107,7 @@ def _present_http(error: web.HTTPException, request: web.Request) -> web.StreamR
     }
     if error.status < _FIRST_ERROR:
         return error
-    answer = present_error(known.get(error.status, BadRequest()), request["request_id"])
+    answer = present_error(known.get(error.status, BadRequest()), request[REQUEST_ID])
     if isinstance(error, web.HTTPMethodNotAllowed):
         answer.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
     return answer

@@ -77,7 +77,7 @@ class Daemon:
     async def stop(self) -> None:
         """Take nothing new, stop the timers; machines and rows stay."""
         self._is_ready = self._parts.sessions.is_open = False
-        self._timers.stop()
+        await self._timers.stop()
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.gather(self._starting, return_exceptions=True)

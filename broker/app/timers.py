@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -14,8 +15,13 @@ from broker.app.build import Parts
 from broker.model import Change, Session
 
 log = logging.getLogger(__name__)
+logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # `_tell_of_error` tells
+
+Job = Callable[[], Awaitable[object]]
 
 _DUE = "due"
+_PATIENCE = 2.0
+"""Seconds that jobs under way get at a stop."""
 _SHORTEST_LOOK, _LONGEST_LOOK = timedelta(milliseconds=100), timedelta(seconds=5)
 """How often it is asked whether a provider's offers have to be read again."""
 
@@ -33,6 +39,7 @@ class Timers:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._scheduler.add_listener(_tell_of_error, EVENT_JOB_ERROR)
+        self._running: set[asyncio.Future[object]] = set()
         self._armed_for: datetime | None = None
         self._swept_at = monotonic()
 
@@ -49,10 +56,14 @@ class Timers:
         self._swept_at = monotonic()
         await self._arm_next()
 
-    def stop(self) -> None:
-        """No timer fires any more."""
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
+    async def stop(self) -> None:
+        """No timer fires any more; what has begun may end."""
+        if not self._scheduler.running:
+            return
+        self._scheduler.pause()
+        if self._running:
+            await asyncio.wait(self._running, timeout=_PATIENCE)
+        self._scheduler.shutdown(wait=False)
 
     @property
     def is_standing_still(self) -> bool:
@@ -67,8 +78,14 @@ class Timers:
 
     def _every(self, interval: timedelta, name: str, job: Callable[[], Awaitable[object]]) -> None:
         self._scheduler.add_job(
-            job, "interval", seconds=interval.total_seconds(), id=name, name=name
+            self._run, "interval", [job], seconds=interval.total_seconds(), id=name, name=name
         )
+
+    async def _run(self, job: Job) -> None:
+        task = asyncio.ensure_future(job())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await task
 
     async def _sweep(self) -> None:
         await self._parts.sweeper.sweep(with_lists=False)
@@ -95,9 +112,17 @@ class Timers:
             return
         self._armed_for = instant
         self._scheduler.add_job(
-            self._reap, "date", run_date=instant, id=_DUE, name=_DUE, replace_existing=True
+            self._run,
+            "date",
+            [self._reap],
+            run_date=instant,
+            id=_DUE,
+            name=_DUE,
+            replace_existing=True,
         )
 
 
 def _tell_of_error(event: JobExecutionEvent) -> None:
+    if isinstance(event.exception, asyncio.CancelledError):
+        return
     log.error("The timer %s met something unforeseen.", event.job_id, exc_info=event.exception)

@@ -8,11 +8,15 @@ from typing import Any, Protocol, runtime_checkable
 
 from aiohttp import web
 
-from broker.api import costs, gpus, inventory, offer_health, templates
+from broker.api.costs import CostRoutes
+from broker.api.gpus import GpuRoutes
 from broker.api.http import Route
+from broker.api.inventory import InventoryRoutes
 from broker.api.middleware import middlewares
+from broker.api.offer_health import OfferHealthRoutes
 from broker.api.sessions import SessionRoutes
 from broker.api.system import Pulse, SystemRoutes
+from broker.api.templates import TemplateRoutes
 from broker.app.build import Parts
 from broker.decide.money import cost
 from broker.metrics import Snapshot
@@ -52,11 +56,11 @@ def _routes(parts: Parts, pulse: Pulse) -> list[Route]:
     return [
         *system.routes(),
         *sessions.routes(),
-        *inventory.routes(tools.inventory, tools.templates),
-        *gpus.routes(tools.inventory),
-        *templates.routes(tools.templates),
-        *offer_health.routes(tools.inventory),
-        *costs.routes(Costs(tools.store, now=tools.now)),
+        *InventoryRoutes(tools.inventory, tools.templates).routes(),
+        *GpuRoutes(tools.inventory).routes(),
+        *TemplateRoutes(tools.templates).routes(),
+        *OfferHealthRoutes(tools.inventory).routes(),
+        *CostRoutes(Costs(tools.store, now=tools.now)).routes(),
     ]
 
 

@@ -156,7 +156,7 @@ def plan_instances(
     seen: list[Sighting] = []
     for instance, label in ours:
         holder = holders.get(label.session_id)
-        if _is_held(holder, instance, label):
+        if _is_held(holder, instance, label) or _was_proved_gone(holder, label, listed_at):
             continue
         sighting = _see(known.get(instance.id), provider, instance, now)
         seen.append(sighting)
@@ -196,6 +196,12 @@ def _is_held(holder: Holder | None, instance: Instance, label: Label) -> bool:
     ):
         return False
     return holder.instance_id is None or holder.instance_id == instance.id
+
+
+def _was_proved_gone(holder: Holder | None, label: Label, listed_at: datetime) -> bool:
+    """Whether the list is older than the proof that this attempt's instance is gone."""
+    gone_at = holder.gone_at.get(label.attempt) if holder is not None else None
+    return gone_at is not None and listed_at <= gone_at
 
 
 def _see(before: Sighting | None, provider: str, instance: Instance, now: datetime) -> Sighting:

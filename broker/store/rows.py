@@ -75,12 +75,15 @@ def to_holders(rows: Iterable[Mapping[str, Any]]) -> dict[str, Holder]:
     held: dict[str, Mapping[str, Any]] = {}
     closed: set[str] = set()
     tombstones: dict[str, dict[int, datetime]] = {}
+    gone_at: dict[str, dict[int, datetime]] = {}
     for row in rows:
         held[row["id"]] = row
         if row["n"] == row["attempt"] and row["ended_at"] is not None:
             closed.add(row["id"])
         if row["tombstone_until"] is not None:
             tombstones.setdefault(row["id"], {})[row["n"]] = row["tombstone_until"]
+        if row["gone_at"] is not None:
+            gone_at.setdefault(row["id"], {})[row["n"]] = row["gone_at"]
     return {
         session_id: Holder(
             session_id=session_id,
@@ -89,6 +92,7 @@ def to_holders(rows: Iterable[Mapping[str, Any]]) -> dict[str, Holder]:
             instance_id=row["instance_id"],
             is_closed=session_id in closed,
             tombstones=tombstones.get(session_id, {}),
+            gone_at=gone_at.get(session_id, {}),
         )
         for session_id, row in held.items()
     }

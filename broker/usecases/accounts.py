@@ -16,7 +16,6 @@ from providers.base import Capabilities, Instance
 from providers.errors import ProviderError
 from providers.label import parse_label
 
-_FRESH = timedelta(seconds=1)
 _PATIENCE = timedelta(seconds=5)
 """How long a look at the accounts waits for a provider's list before it shows the last one."""
 
@@ -62,7 +61,7 @@ class Accounts:
         fleet = self._tools.fleets[name]
         with suppress(ProviderError, TimeoutError):
             async with asyncio.timeout(_PATIENCE.total_seconds()):
-                return await fleet.recent(_FRESH)
+                return await fleet.since(self._tools.now())
         return fleet.latest
 
     async def _machines(self, instances: Sequence[Instance]) -> Machines:

@@ -137,7 +137,6 @@ class Sessions:
         if isinstance(found, Gone):
             raise _stale(request.offer_id)
         if found is None:
-            tools.inventory.require_readable(request.offer_id.partition("-")[0])
             raise NotFound(f"There is no offer {request.offer_id}.")
         _check_offer(found, needs, tools.doors[found.provider].capabilities)
         if not tools.inventory.claim(found):

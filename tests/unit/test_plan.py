@@ -156,6 +156,17 @@ def test_the_machine_of_a_finished_session_is_an_orphan() -> None:
         assert [DestroyInstance] == [type(action) for action in verdicts.actions]
 
 
+def test_a_list_older_than_the_proof_of_an_end_shows_no_orphan() -> None:
+    """A machine that was proved gone after the list was asked for is not an orphan."""
+    listed_at = NOW + timedelta(minutes=10)
+    ended = a_holder(status=Status.STOPPED, is_closed=True, gone_at={1: listed_at})
+    seen = compare([an_instance()], holders=[ended])
+    assert () == seen.sightings
+
+    earlier = replace(ended, gone_at={1: listed_at - timedelta(seconds=1)})
+    assert 1 == len(compare([an_instance()], holders=[earlier]).sightings)
+
+
 def test_a_second_machine_of_a_live_session_is_an_orphan() -> None:
     """A session holds one machine: its twin under the same label is destroyed."""
     twin = an_instance(id="i-2")

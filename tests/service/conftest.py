@@ -1,0 +1,132 @@
+"""A whole broker in the test's own process: real SQLite, real HTTP, real machines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from broker.app import serving
+from broker.app.build import Parts
+from broker.config import load_settings
+
+PATIENCE = 30.0
+"""Seconds after which a test gives up waiting for a condition."""
+
+_BETWEEN_LOOKS = 0.02
+
+QUICK = {
+    "server.port": 0,
+    "providers.simulator.enabled": True,
+    "providers.simulator.boot_time": "100ms",
+    "providers.simulator.drift": "0s",
+    "lifecycle.check_interval": "200ms",
+    "lifecycle.reconciliation_interval": "300ms",
+    "lifecycle.orphan_grace_period": "1s",
+    "lifecycle.lost_after": "500ms",
+    "ssh.check_interval": "100ms",
+    "inventory.cache_ttl": "500ms",
+}
+"""The whole lifecycle in a few seconds."""
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A serving broker and a client of it."""
+
+    url: str
+    parts: Parts
+    client: aiohttp.ClientSession
+
+    async def call(self, method: str, path: str, json: Any = None) -> tuple[int, Any]:
+        """The status and the decoded body of one request."""
+        async with self.client.request(method, self.url + path, json=json) as response:
+            return response.status, await response.json()
+
+    async def rent(self, **fields: Any) -> tuple[int, Any]:
+        """POST /sessions: an hour on an RTX 4090 for somebody, unless told otherwise."""
+        body = {"consumer_id": "somebody", "workload_type": "llm", "reservation_hours": 1}
+        if "offer_id" not in fields:
+            body["gpu_type"] = "RTX 4090"
+        body |= fields
+        given = {name: value for name, value in body.items() if value is not None}
+        return await self.call("POST", "/api/v1/sessions", given)
+
+    async def session(self, session_id: str) -> Any:
+        """The session object."""
+        status, body = await self.call("GET", f"/api/v1/sessions/{session_id}")
+        assert status == 200, body
+        return body
+
+    async def events(self, session_id: str) -> list[Any]:
+        """What happened to a session, oldest first."""
+        _, body = await self.call("GET", f"/api/v1/sessions/{session_id}/events")
+        return list(body["events"])
+
+    async def until(self, session_id: str, *statuses: str) -> Any:
+        """The session as soon as it has one of these statuses."""
+
+        async def look() -> Any:
+            session = await self.session(session_id)
+            return session if session["status"] in statuses else None
+
+        return await eventually(look)
+
+    async def fault(self, fault: str, operation: str, **fields: Any) -> None:
+        """Plan a misfortune at the simulated market."""
+        body = {"fault": fault, "operation": operation, **fields}
+        status, answer = await self.call("POST", "/simulator/faults", body)
+        assert status < 300, answer
+
+    async def machines(self) -> Any:
+        """How many machines the simulated account holds, and whose they are."""
+        _, body = await self.call("GET", "/api/v1/providers")
+        return body["providers"][0]["machines"]
+
+
+async def eventually(look: Callable[[], Awaitable[Any]], patience: float = PATIENCE) -> Any:
+    """What `look` finds as soon as it finds something."""
+    async with asyncio.timeout(patience):
+        while not (found := await look()):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_BETWEEN_LOOKS):
+                    await asyncio.get_running_loop().create_future()
+        return found
+
+
+Serve = Callable[..., AbstractAsyncContextManager[Broker]]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Serve:
+    """Start a broker on this test's folder, with these settings beside the quick ones."""
+
+    @asynccontextmanager
+    async def start(**settings: Any) -> AsyncIterator[Broker]:
+        changes = {name.replace("__", "."): value for name, value in settings.items()}
+        flags = QUICK | {"database.url": str(tmp_path / "broker.db")} | changes
+        loaded = load_settings(file=None, environment={}, flags=flags)
+        async with serving(loaded) as broker, aiohttp.ClientSession() as client:
+            started = Broker(broker.url, broker.parts, client)
+
+            async def is_ready() -> bool:
+                status, _ = await started.call("GET", "/ready")
+                return status == 200
+
+            await eventually(is_ready)
+            yield started
+
+    return start
+
+
+@pytest.fixture
+async def broker(serve: Serve) -> AsyncIterator[Broker]:
+    """A serving broker with the quick settings."""
+    async with serve() as started:
+        yield started
