@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from broker.api.http import present_instant
-from broker.model import Attempt, Event, Session, StoragePolicy
+from broker.model import Attempt, Event, Session
 from providers.base import Endpoint
 
 
@@ -17,53 +17,68 @@ def present_session(
     session: Session, attempts: Sequence[Attempt], accrued: Decimal
 ) -> dict[str, Any]:
     """The session object; `accrued` is what it has cost so far."""
-    request, offer, access = session.request, session.offer, session.access
-    hours = request.reservation / timedelta(hours=1)
-    ssh = access.ssh if access.ssh is not None and is_reachable(access.ssh) else None
+    span = session.expires_at - session.created_at
     return {
         "id": session.id,
-        "consumer_id": request.consumer_id,
-        "name": request.name,
-        "labels": dict(request.labels),
         "status": session.status,
         "status_reason": session.reason,
         "error": session.error,
-        "provider": offer.provider,
-        "offer_id": offer.id,
-        "provider_instance_id": session.instance_id,
-        "gpu_type": offer.gpu_type,
-        "gpu_count": offer.gpu_count,
-        "location": offer.location,
-        "ssh_host": ssh.host if ssh else None,
-        "ssh_port": ssh.port if ssh else None,
-        "ssh_user": access.ssh_user if ssh else None,
-        "known_hosts": list(access.known_hosts),
-        "launch_mode": request.launch_mode,
-        "api_endpoint": access.api_endpoint,
-        "ports": {str(inner): outer.port for inner, outer in access.ports.items()},
-        "image": session.image,
-        "docker_image": request.docker_image,
-        "model_id": request.model_id,
-        "quantization": request.quantization,
-        "exposed_ports": list(request.exposed_ports),
-        "template_hash_id": request.template_hash_id,
-        "workload_type": request.workload_type,
-        "disk_gb": request.disk_gb,
-        "storage_policy": request.storage_policy or StoragePolicy.DESTROY,
-        "managed_access": request.managed_access,
-        "reservation_hours": int(hours) if hours == int(hours) else round(hours, 6),
-        "reservation_minutes": request.reservation // timedelta(minutes=1),
-        "idle_threshold_minutes": (request.idle_threshold or timedelta()) // timedelta(minutes=1),
+        **_present_request(session),
+        **_present_machine(session),
         "idle_since": session.idle_since,
         "price_per_hour": session.price_per_hour,
-        "estimated_cost": session.price_per_hour
-        * _exact_hours(session.expires_at - session.created_at),
+        "estimated_cost": session.price_per_hour * _exact_hours(span),
         "accrued_cost": accrued,
         "created_at": session.created_at,
         "expires_at": session.expires_at,
         "running_at": session.running_at,
         "stopped_at": session.stopped_at,
         "attempts": [_present_attempt(attempt) for attempt in attempts],
+    }
+
+
+def _present_request(session: Session) -> dict[str, Any]:
+    """What the consumer asked for."""
+    request = session.request
+    hours = request.reservation / timedelta(hours=1)
+    return {
+        "consumer_id": request.consumer_id,
+        "name": request.name,
+        "labels": dict(request.labels),
+        "workload_type": request.workload_type,
+        "launch_mode": request.launch_mode,
+        "docker_image": request.docker_image,
+        "model_id": request.model_id,
+        "quantization": request.quantization,
+        "exposed_ports": list(request.exposed_ports),
+        "template_hash_id": request.template_hash_id,
+        "disk_gb": request.disk_gb,
+        "storage_policy": request.storage_policy,
+        "managed_access": request.managed_access,
+        "reservation_hours": int(hours) if hours == int(hours) else round(hours, 6),
+        "reservation_minutes": request.reservation // timedelta(minutes=1),
+        "idle_threshold_minutes": (request.idle_threshold or timedelta()) // timedelta(minutes=1),
+    }
+
+
+def _present_machine(session: Session) -> dict[str, Any]:
+    """What was rented, and where it is reached."""
+    offer, access = session.offer, session.access
+    ssh = access.ssh if access.ssh is not None and is_reachable(access.ssh) else None
+    return {
+        "provider": offer.provider,
+        "offer_id": offer.id,
+        "provider_instance_id": session.instance_id,
+        "gpu_type": offer.gpu_type,
+        "gpu_count": offer.gpu_count,
+        "location": offer.location,
+        "image": session.image,
+        "ssh_host": ssh.host if ssh else None,
+        "ssh_port": ssh.port if ssh else None,
+        "ssh_user": access.ssh_user if ssh else None,
+        "known_hosts": list(access.known_hosts),
+        "api_endpoint": access.api_endpoint,
+        "ports": {str(inner): outer.port for inner, outer in access.ports.items()},
     }
 
 

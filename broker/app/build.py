@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from providers.base import Provider
 from providers.label import deployment_part
 from providers.registry import FACTORIES, open_provider
 
+log = logging.getLogger(__name__)
+
 SSH_THREADS = 16
 
 
@@ -53,13 +56,19 @@ class Parts:
 
 
 async def open_providers(settings: Settings, data_dir: Path) -> dict[str, Provider]:
-    """The adapters of all enabled providers; raises StartupError."""
+    """The adapters of all enabled providers; raises StartupError where there is none."""
     opened = {}
     for name in settings.enabled_providers:
         if name not in FACTORIES:
-            raise StartupError(f"Provider {name} is configured, but this version cannot use it.")
+            log.warning("%s is configured, but this version has no adapter for it.", name)
+            continue
         options = getattr(settings.providers, name).model_dump()
         opened[name] = await open_provider(name, options, data_dir, utcnow)
+    if not opened:
+        raise StartupError(
+            "No provider is configured. Set the credentials of one (config.example.yaml tells "
+            "how), or try the simulated market with --simulate."
+        )
     return opened
 
 
@@ -68,40 +77,21 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
     """The broker put together, with nothing running yet; taken apart in reverse at the end."""
     async with AsyncExitStack() as stack:
         prepare_data_dir(settings.data_dir)
-        store = await Store.open(
-            settings.database.url, key=sealing_key(settings.data_dir), now=utcnow()
-        )
+        key = sealing_key(settings.data_dir)
+        store = await Store.open(settings.database.url, key=key, now=utcnow())
         stack.push_async_callback(store.close)
-        providers = await open_providers(settings, settings.data_dir)
-        metrics = Metrics(providers)
-        doors = {name: Door(one, metrics, now=utcnow) for name, one in providers.items()}
-        fleets = {name: Fleet(door, now=utcnow) for name, door in doors.items()}
-        for name, door in doors.items():
-            stack.push_async_callback(door.close)
-            stack.push_async_callback(fleets[name].close)
         deployment_id = await ensure_deployment_id(
             store, settings.data_dir, settings.lifecycle.deployment_id
         )
         deployment = deployment_part(deployment_id)
-        inventory = Inventory(
-            doors,
-            store,
-            cache_ttl=settings.inventory.cache_ttl,
-            backoff_ttl=settings.inventory.backoff_ttl,
-            now=utcnow,
-        )
-        stack.push_async_callback(inventory.close)
-        tools = Tools(
-            store=store,
-            journal=Journal(store, [metrics, inventory]),
-            doors=doors,
-            fleets=fleets,
-            inventory=inventory,
-            templates=Templates(doors, now=utcnow),
-            keyring=Keyring(own_key(settings.data_dir)),
-            rules=_rules(settings, deployment),
-            now=utcnow,
-        )
+        providers = await open_providers(settings, settings.data_dir)
+        metrics = Metrics(providers)
+        tools = _tools(settings, store, providers, metrics, deployment)
+        for door in tools.doors.values():
+            stack.push_async_callback(door.close)
+        for fleet in tools.fleets.values():
+            stack.push_async_callback(fleet.close)
+        stack.push_async_callback(tools.inventory.close)
         ssh = SshPool(SSH_THREADS)
         stack.callback(ssh.close)
         workers = Workers(store, _actions(tools, ssh))
@@ -117,6 +107,34 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             idle=IdleWatch(tools, workers, ssh),
             sweeper=Sweeper(tools, workers, await _policy(settings, store, deployment), metrics),
         )
+
+
+def _tools(
+    settings: Settings,
+    store: Store,
+    providers: Mapping[str, Provider],
+    metrics: Metrics,
+    deployment: str,
+) -> Tools:
+    doors = {name: Door(one, metrics, now=utcnow) for name, one in providers.items()}
+    inventory = Inventory(
+        doors,
+        store,
+        cache_ttl=settings.inventory.cache_ttl,
+        backoff_ttl=settings.inventory.backoff_ttl,
+        now=utcnow,
+    )
+    return Tools(
+        store=store,
+        journal=Journal(store, [metrics, inventory]),
+        doors=doors,
+        fleets={name: Fleet(door, now=utcnow) for name, door in doors.items()},
+        inventory=inventory,
+        templates=Templates(doors, now=utcnow),
+        keyring=Keyring(own_key(settings.data_dir)),
+        rules=_rules(settings, deployment),
+        now=utcnow,
+    )
 
 
 def _actions(tools: Tools, ssh: SshPool) -> dict[Step, Act]:

@@ -19,7 +19,7 @@ from broker.app.timers import Timers
 from broker.app.web import build_application
 from broker.config import Settings
 from broker.errors import StartupError
-from broker.logs import configure_logging
+from broker.logs import configure_logging, redact
 from broker.store.lock import DatabaseLock, LockHeld
 
 log = logging.getLogger(__name__)
@@ -138,6 +138,8 @@ async def serve(settings: Settings) -> int:
 
 def run(settings: Settings) -> int:
     """The daemon, blocking; returns its exit code. Raises StartupError."""
+    for secret in settings.secrets:
+        redact(secret)
     configure_logging(settings.logging.level, settings.logging.format)
     return asyncio.run(serve(settings))
 
