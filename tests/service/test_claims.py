@@ -1,0 +1,209 @@
+"""Offers that our own sessions have taken: never rented twice, never lost."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from broker.errors import ValidationFailed
+from broker.model import Change, Confidential, Criteria, Reason
+from broker.store import Store
+from broker.usecases.inventory import Gone, Inventory
+from providers.base import Offer
+from tests import builders
+from tests.offers import a_failure, a_request, an_offer
+from tests.service.markets import Clock, ScriptedMarket, inventory_of
+from tests.service.store_examples import opened
+
+ONE, TWO = an_offer("1"), an_offer("2", price="0.6")
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """A store on a fresh database."""
+    async with opened(tmp_path) as one:
+        yield one
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time of the test."""
+    return Clock()
+
+
+async def read(store: Store, clock: Clock, *offers: Offer) -> Inventory:
+    """The inventory of a market with these offers, read once."""
+    inventory = inventory_of(store, clock, ScriptedMarket("cloud", *offers))
+    await inventory.refresh_all()
+    return inventory
+
+
+def ids(inventory: Inventory) -> list[str]:
+    """What is listed."""
+    return [row.id for row in inventory.listed()]
+
+
+async def test_a_hundred_creations_by_criteria_take_a_hundred_different_offers(
+    store: Store, clock: Clock
+) -> None:
+    """The cheapest first; the hundred and first finds nothing."""
+    offers = [an_offer(str(n), price=f"0.{n}") for n in range(100, 200)]
+    inventory = await read(store, clock, *offers)
+    chosen = [inventory.choose(a_request()) for _ in range(100)]
+
+    assert chosen == offers
+    assert inventory.choose(a_request()) is None
+
+
+async def test_a_taken_offer_is_not_listed_and_cannot_be_taken_again(
+    store: Store, clock: Clock
+) -> None:
+    """Whoever asks for it by its id hears that it is gone."""
+    inventory = await read(store, clock, ONE, TWO)
+
+    assert inventory.claim(ONE)
+    assert not inventory.claim(ONE)
+    assert ids(inventory) == ["cloud-2"]
+    assert inventory.find("cloud-1") == Gone("cloud-1", "cloud")
+
+
+async def test_all_offers_of_a_machine_are_taken_with_one_of_them(
+    store: Store, clock: Clock
+) -> None:
+    """Another provider's machine of the same name is another machine."""
+    whole = an_offer("whole", machine_id="m1", gpu_count=8)
+    part = an_offer("part", machine_id="m1", gpu_count=1)
+    namesake = an_offer("x", machine_id="m1", provider="other")
+    inventory = await read(store, clock, whole, part, namesake)
+
+    assert inventory.claim(part)
+    assert not inventory.claim(whole)
+    assert ids(inventory) == ["other-x"]
+    inventory.release(part)
+    assert inventory.claim(whole)
+
+
+async def test_an_offer_that_stands_for_many_machines_is_never_used_up(
+    store: Store, clock: Clock
+) -> None:
+    """It can be claimed as often as one likes."""
+    many = an_offer("1", exclusive=False)
+    inventory = await read(store, clock, many)
+
+    assert [inventory.claim(many), inventory.claim(many)] == [True, True]
+    assert ids(inventory) == ["cloud-1"]
+
+
+async def test_an_offer_that_is_released_is_listed_again(store: Store, clock: Clock) -> None:
+    """Nothing was made of it. Releasing what is not taken changes nothing."""
+    inventory = await read(store, clock, ONE, TWO)
+    inventory.claim(ONE)
+    inventory.release(ONE)
+    inventory.release(TWO)
+
+    assert ids(inventory) == ["cloud-1", "cloud-2"]
+
+
+async def test_a_confirmed_claim_lasts_until_a_reading_that_began_after_it(
+    store: Store, clock: Clock
+) -> None:
+    """A reading that was under way may still show the offer; the next one decides."""
+    inventory = await read(store, clock, ONE)
+    inventory.claim(ONE)
+    clock.pass_by(seconds=1)
+    inventory.confirm(ONE, clock.now)
+    await inventory.refresh_all()
+    assert ids(inventory) == []
+    clock.pass_by(seconds=1)
+    await inventory.refresh_all()
+
+    assert ids(inventory) == ["cloud-1"]
+
+
+async def test_an_unconfirmed_claim_outlives_every_reading(store: Store, clock: Clock) -> None:
+    """While the outcome of a creation is open, the offer is nobody else's."""
+    inventory = await read(store, clock, ONE)
+    inventory.claim(ONE)
+    clock.pass_by(hours=1)
+    await inventory.refresh_all()
+
+    assert ids(inventory) == []
+
+
+async def test_a_stand_in_is_taken_as_well(store: Store, clock: Clock) -> None:
+    """Two sessions that retry at the same time get different offers."""
+    session = builders.a_session(request=a_request(auto_retry=True), offer=ONE)
+    attempts = [builders.an_attempt(offer=ONE)]
+    third = an_offer("3", price="0.61")
+    inventory = await read(store, clock, ONE, TWO, third)
+
+    assert inventory.stand_in(session, attempts) == TWO
+    assert inventory.stand_in(session, attempts) == third
+    assert inventory.stand_in(session, attempts) is None
+
+
+async def test_what_a_request_keeps_secret_narrows_the_choice_too(
+    store: Store, clock: Clock
+) -> None:
+    """A provider that takes no environment cannot serve a request that has one."""
+    market = ScriptedMarket("cloud", ONE, environment=False)
+    inventory = inventory_of(store, clock, market)
+    await inventory.refresh_all()
+
+    assert inventory.choose(a_request(), Confidential(env={"A": "1"})) is None
+    assert inventory.choose(a_request(criteria=Criteria(max_price=Decimal("0.5")))) == ONE
+
+
+async def test_failures_lower_confidence_and_pass_the_offer_over(
+    store: Store, clock: Clock
+) -> None:
+    """It stays in the list; who names no offer gets another one."""
+    inventory = await read(store, clock, ONE, TWO)
+    inventory.note_failure(a_failure(ONE))
+
+    assert [row.confidence for row in inventory.listed()] == [0.7, 1.0]
+    assert inventory.choose(a_request()) == TWO
+    assert [t.failure.offer_id for t in inventory.troubled()] == ["cloud-1"]
+    clock.pass_by(minutes=10)
+    await inventory.refresh_all()
+    assert inventory.choose(a_request()) == ONE
+    clock.pass_by(minutes=20)
+    await inventory.refresh_all()
+    inventory.release(ONE)
+    assert [row.confidence for row in inventory.listed()] == [1.0]
+
+
+async def test_failures_are_remembered_over_a_restart(store: Store, clock: Clock) -> None:
+    """Those of the last hour, from the store."""
+    await store.add_failure(a_failure(ONE))
+    await store.add_failure(replace(a_failure(TWO), reason=Reason.PROVIDER_UNAVAILABLE))
+    inventory = await read(store, clock, ONE, TWO)
+    await inventory.load()
+
+    assert [row.confidence for row in inventory.listed()] == [0.7, 1.0]
+
+
+async def test_a_change_of_a_session_tells_of_its_failure(store: Store, clock: Clock) -> None:
+    """The inventory listens to the journal."""
+    inventory = await read(store, clock, ONE)
+    session = builders.a_session()
+    inventory.session_changed(Change("refuse", session), session)
+    assert inventory.troubled() == ()
+    inventory.session_changed(Change("refuse", session, failure=a_failure(ONE)), session)
+
+    assert len(inventory.troubled()) == 1
+
+
+async def test_a_provider_that_is_not_configured_is_named_with_those_that_are(
+    store: Store, clock: Clock
+) -> None:
+    """Nothing at all is known of no provider."""
+    inventory = await read(store, clock)
+    inventory.require_known(None)
+    inventory.require_known("cloud")
+    with pytest.raises(ValidationFailed, match="cloud"):
+        inventory.require_known("clod")
