@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from broker.decide import moves
@@ -38,6 +38,8 @@ from providers.errors import NotFound, ProviderError
 from providers.label import parse_label
 
 log = logging.getLogger(__name__)
+
+_INSTANT = timedelta(microseconds=1)
 
 
 class SweepListener(Protocol):
@@ -100,35 +102,49 @@ class Sweeper:
         self._policy = policy
         self._listener = listener
         self._missed: dict[str, Mapping[str, int]] = {}
-        self._lock = asyncio.Lock()
+        self._compared_at: dict[str, datetime] = {}
+        self._locks = {provider: asyncio.Lock() for provider in tools.fleets}
 
     async def sweep(
         self,
+        providers: Iterable[str] = (),
         *,
-        with_lists: bool,
         is_dry_run: bool = False,
         patience: timedelta | None = None,
     ) -> SweepReport:
-        """Look at everything once. `with_lists`: compare with the providers' lists as well.
+        """Look at every session once, and compare with the lists of these providers.
 
-        `patience` bounds the wait for each provider's list; without it the provider's own
-        deadline does.
+        `patience` bounds the wait for each list; without it the provider's own deadline does.
         """
-        async with self._lock:
-            listings, unlisted = await self._list(patience) if with_lists else ({}, {})
-            watches = [watch async for page in self._tools.store.watches() for watch in page]
-            actions: list[Action] = list(plan_sessions(watches, self._tools.now()))
-            for provider, listing in listings.items():
-                verdicts = await self._compare(provider, listing, watches)
-                actions += verdicts.actions
-                if not is_dry_run:
-                    await self._remember(provider, verdicts)
-            applied = [_describe(action, is_done=False) for action in actions]
-            if not is_dry_run:
-                applied = list(await asyncio.gather(*map(self._apply_alone, actions)))
-                await self._note_asked(applied)
+        listings, unlisted = await self._list(providers, patience)
+        watches = await self.watches()
+        actions = plan_sessions(watches, self._tools.now())
+        applied = await self._carry_out(actions, is_dry_run=is_dry_run)
+        for provider, listing in listings.items():
+            async with self._locks[provider]:
+                applied += await self._reconcile(provider, listing, watches, is_dry_run=is_dry_run)
         shown = tuple(one for one in applied if one.action != "resume" or is_dry_run)
         return SweepReport(is_dry_run, shown, unlisted)
+
+    async def _reconcile(
+        self, provider: str, listing: Listing, watches: Iterable[Watch], *, is_dry_run: bool
+    ) -> list[Applied]:
+        verdicts = await self._compare(provider, listing, watches)
+        if is_dry_run:
+            return await self._carry_out(verdicts.actions, is_dry_run=True)
+        if listing.asked_at <= self._compared_at.get(provider, listing.asked_at - _INSTANT):
+            # Looking at one list twice must not count as two sightings.
+            return []
+        self._compared_at[provider] = listing.asked_at
+        await self._remember(provider, verdicts)
+        applied = await self._carry_out(verdicts.actions, is_dry_run=False)
+        await self._note_asked(provider, applied)
+        return applied
+
+    async def _carry_out(self, actions: Iterable[Action], *, is_dry_run: bool) -> list[Applied]:
+        if is_dry_run:
+            return [_describe(action, is_done=False) for action in actions]
+        return list(await asyncio.gather(*map(self._apply_alone, actions)))
 
     async def reap(self) -> None:
         """End the sessions whose lease is over now."""
@@ -140,8 +156,10 @@ class Sweeper:
         """The sessions that are not final."""
         return [watch async for page in self._tools.store.watches() for watch in page]
 
-    async def _list(self, patience: timedelta | None) -> tuple[dict[str, Listing], dict[str, str]]:
-        names = list(self._tools.fleets)
+    async def _list(
+        self, providers: Iterable[str], patience: timedelta | None
+    ) -> tuple[dict[str, Listing], dict[str, str]]:
+        names = list(providers)
         seconds = patience.total_seconds() if patience else None
         asked = (
             asyncio.wait_for(self._tools.fleets[name].since(self._tools.now()), seconds)
@@ -262,18 +280,19 @@ class Sweeper:
         with contextlib.suppress(NotFound):
             await self._tools.doors[action.provider].destroy(action.instance_id)
 
-    async def _note_asked(self, applied: Iterable[Applied]) -> None:
+    async def _note_asked(self, provider: str, applied: Iterable[Applied]) -> None:
         """Remember which orphans the provider has agreed to destroy."""
+        asked = {one.instance_id for one in applied if one.is_done and one.instance_id}
+        if not asked:
+            return
         store, now = self._tools.store, self._tools.now()
-        asked = {(one.provider, one.instance_id) for one in applied if one.is_done}
-        for provider in {one.provider for one in applied if one.provider is not None}:
-            sightings = [
-                replace(one, destroy_asked_at=one.destroy_asked_at or now)
-                if (provider, one.instance_id) in asked
-                else one
-                for one in await store.sightings(provider)
-            ]
-            await store.save_sightings(provider, sightings)
+        sightings = [
+            replace(one, destroy_asked_at=one.destroy_asked_at or now)
+            if one.instance_id in asked
+            else one
+            for one in await store.sightings(provider)
+        ]
+        await store.save_sightings(provider, sightings)
 
 
 def _describe(action: Action, *, is_done: bool) -> Applied:

@@ -48,8 +48,6 @@ class Route:
     summary: str
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
-    needs_ready: bool = False
-    """Answers 503 `not_ready` while the broker is starting or stopping."""
 
 
 def parse_query(model: type[M], request: web.Request) -> M:

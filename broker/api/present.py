@@ -38,9 +38,10 @@ def present_session(
 
 
 def _present_request(session: Session) -> dict[str, Any]:
-    """What the consumer asked for."""
+    """What the consumer asked for; the reservation with its extensions."""
     request = session.request
-    hours = request.reservation / timedelta(hours=1)
+    reservation = session.expires_at - session.created_at
+    hours = reservation / timedelta(hours=1)
     return {
         "consumer_id": request.consumer_id,
         "name": request.name,
@@ -56,7 +57,7 @@ def _present_request(session: Session) -> dict[str, Any]:
         "storage_policy": request.storage_policy,
         "managed_access": request.managed_access,
         "reservation_hours": int(hours) if hours == int(hours) else round(hours, 6),
-        "reservation_minutes": request.reservation // timedelta(minutes=1),
+        "reservation_minutes": reservation // timedelta(minutes=1),
         "idle_threshold_minutes": (request.idle_threshold or timedelta()) // timedelta(minutes=1),
     }
 

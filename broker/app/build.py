@@ -124,14 +124,15 @@ def _tools(
         backoff_ttl=settings.inventory.backoff_ttl,
         now=utcnow,
     )
+    keyring = Keyring(own_key(settings.data_dir))
     return Tools(
         store=store,
-        journal=Journal(store, [metrics, inventory]),
+        journal=Journal(store, [metrics, inventory, keyring]),
         doors=doors,
         fleets={name: Fleet(door, now=utcnow) for name, door in doors.items()},
         inventory=inventory,
         templates=Templates(doors, now=utcnow),
-        keyring=Keyring(own_key(settings.data_dir)),
+        keyring=keyring,
         rules=_rules(settings, deployment),
         now=utcnow,
     )

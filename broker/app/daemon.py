@@ -66,7 +66,7 @@ class Daemon:
         await parts.tools.inventory.load()
         refreshing = asyncio.create_task(parts.tools.inventory.refresh_all(), name="first-refresh")
         refreshing.add_done_callback(_tell_of_end)
-        report = await parts.sweeper.sweep(with_lists=True, patience=LISTING_PATIENCE)
+        report = await parts.sweeper.sweep(parts.tools.doors, patience=LISTING_PATIENCE)
         for applied in report.actions:
             log.info("At the start: %s %s", applied.action, applied.reason)
         await self._timers.start()
@@ -158,7 +158,8 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> str:
     try:
         await site.start()
     except OSError as error:
-        message = f"Cannot listen on {server.host}:{server.port}: {error.strerror}."
+        why = os.strerror(error.errno) if error.errno else "no such address"
+        message = f"Cannot listen on {server.host}:{server.port}: {why}. Choose another --port."
         raise StartupError(message) from error
     port = runner.addresses[0][1]
     return _url(settings, port)

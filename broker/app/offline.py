@@ -30,7 +30,7 @@ async def sweep_once(settings: Settings, *, dry_run: bool) -> SweepReport:
     lock = DatabaseLock.acquire(settings.database_path, "")
     try:
         async with built(settings) as parts:
-            report = await parts.sweeper.sweep(with_lists=True, is_dry_run=dry_run)
+            report = await parts.sweeper.sweep(parts.tools.doors, is_dry_run=dry_run)
             await parts.workers.until_idle(TEARDOWN_PATIENCE)
             return report
     finally:

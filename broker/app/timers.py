@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import monotonic
 
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
@@ -48,7 +49,12 @@ class Timers:
         lifecycle = self._parts.settings.lifecycle
         self._every(lifecycle.check_interval, "sweep", self._sweep)
         self._every(lifecycle.check_interval, "idle", self._watch_idleness)
-        self._every(lifecycle.reconciliation_interval, "reconcile", self._reconcile)
+        for provider in self._parts.tools.doors:
+            self._every(
+                lifecycle.reconciliation_interval,
+                f"reconcile-{provider}",
+                partial(self._parts.sweeper.sweep, (provider,)),
+            )
         look = min(self._parts.settings.inventory.cache_ttl / 4, _LONGEST_LOOK)
         self._every(max(look, _SHORTEST_LOOK), "inventory", self._parts.tools.inventory.refresh_due)
         self._parts.tools.journal.listen(self)
@@ -88,11 +94,8 @@ class Timers:
         await task
 
     async def _sweep(self) -> None:
-        await self._parts.sweeper.sweep(with_lists=False)
+        await self._parts.sweeper.sweep()
         self._swept_at = monotonic()
-
-    async def _reconcile(self) -> None:
-        await self._parts.sweeper.sweep(with_lists=True)
 
     async def _watch_idleness(self) -> None:
         await self._parts.idle.probe(await self._parts.sweeper.watches())

@@ -93,5 +93,5 @@ class Shown:
         )
 
     async def sweep(self, is_dry_run: bool) -> dict[str, Any]:
-        report = await self._parts.sweeper.sweep(with_lists=True, is_dry_run=is_dry_run)
+        report = await self._parts.sweeper.sweep(self._parts.tools.doors, is_dry_run=is_dry_run)
         return report.present()

@@ -53,6 +53,10 @@ _TRIED_OFTEN = {"list_offers", "list_instances"}
 _NO_FAULT_OF_THE_PROVIDER = (NotFound, OfferGone)
 
 
+class _DeadlinePassed(Unavailable):
+    """The provider did not answer in time; whatever was asked may still happen."""
+
+
 class ProviderState(StrEnum):
     """How far a provider can be used."""
 
@@ -118,10 +122,8 @@ class Door:
         """As the provider's; a deadline that passes is an unknown outcome."""
         try:
             return await self._call("create", self._provider.create(spec))
-        except Unavailable as error:
-            if isinstance(error.__cause__, TimeoutError):
-                raise OutcomeUnknown(str(error)) from error
-            raise
+        except _DeadlinePassed as error:
+            raise OutcomeUnknown(str(error)) from error
 
     async def list_instances(self) -> Sequence[Instance]:
         return await self._call("list_instances", self._provider.list_instances())
@@ -165,7 +167,7 @@ class Door:
                 return await call
         except TimeoutError as error:
             message = f"{self.name} did not answer {operation} in time."
-            raise Unavailable(message) from error
+            raise _DeadlinePassed(message) from error
 
     def _note(self, operation: str, error: ProviderError | None) -> None:
         if error is None or isinstance(error, _NO_FAULT_OF_THE_PROVIDER):

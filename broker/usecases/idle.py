@@ -57,7 +57,7 @@ class IdleWatch:
 
     async def _probe(self, session_id: str) -> None:
         session, _ = await self._tools.journal.read(session_id)
-        if session.status is not Status.RUNNING or session.request.idle_threshold is None:
+        if session.status is not Status.RUNNING:
             return
         self._next_probe[session_id] = self._tools.now() + self._interval(session)
         await self._observe(session, await self._read(session))

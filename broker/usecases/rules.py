@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 
+from broker.model import Change, Session
 from broker.ssh.keys import KeyPair
 
 
@@ -49,3 +50,8 @@ class Keyring:
 
     def forget(self, session_id: str) -> None:
         self._consumers.pop(session_id, None)
+
+    def session_changed(self, _: Change, session: Session) -> None:
+        """A journal tells of every change: the key of a session that is over is forgotten."""
+        if session.is_final:
+            self.forget(session.id)
