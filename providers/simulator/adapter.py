@@ -7,6 +7,7 @@ other; the event loop only waits.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -55,12 +56,12 @@ async def open_simulator(
 ) -> SimulatorProvider:
     """Open the account in `options.data_dir`, and run the machines that it holds.
 
-    Raises `BadResponse` where `options.market_file` cannot be read as a market.
+    Raises `BadResponse` where `options.market_file` cannot be read as a market, and
+    `Unavailable` where the account cannot be opened.
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix=PROVIDER)
-    loop = asyncio.get_running_loop()
     try:
-        marketplace = await loop.run_in_executor(thread, Marketplace, options, now)
+        marketplace = await _run_in(thread, partial(Marketplace, options, now))
     except BaseException:
         thread.shutdown(wait=False)
         raise
@@ -157,15 +158,24 @@ class SimulatorProvider:
             boot_time=self._options.boot_time,
         )
 
-    async def _whose(self, instance_id: str) -> tuple[str, str | None]:
-        """The offer and the session of a machine: what a misfortune may be bound to."""
-        launch = (await self._do(self._marketplace.machine, instance_id)).launch
-        return f"{PROVIDER}-{launch.offer_id}", _session_of(launch.label)
+    async def _whose(self, instance_id: str) -> tuple[str | None, str | None]:
+        """The offer and the session of a machine, gone or not: what misfortunes are bound to."""
+        machine = await self._do(self._marketplace.history, instance_id)
+        if machine is None:
+            return None, None
+        return f"{PROVIDER}-{machine.launch.offer_id}", _session_of(machine.launch.label)
 
     async def _do(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` in the marketplace's thread."""
-        call = partial(work, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+        return await _run_in(self._thread, partial(work, *args, **kwargs))
+
+
+async def _run_in(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    """Run `work` in `thread`; a broken account is a marketplace that cannot be reached."""
+    try:
+        return await asyncio.get_running_loop().run_in_executor(thread, work)
+    except sqlite3.Error as error:
+        raise Unavailable(f"The simulated account cannot be used: {error}.") from error
 
 
 def _raise(fault: Fault) -> None:

@@ -7,6 +7,7 @@ survive a restart.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +18,8 @@ from typing import Any, NamedTuple
 
 _MOST_TIMES = 1_000_000
 _LONGEST_ID = 128
-_DURATION = re.compile(r"(?P<amount>\d{1,9}(?:\.\d{1,6})?)(?P<unit>ms|s|m|h)")
+_LONGEST_SECONDS = timedelta(days=365).total_seconds()
+_DURATION = re.compile(r"(?P<amount>\d{1,12}(?:\.\d{1,6})?)(?P<unit>ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _FIELDS = ("fault", "operation", "times", "delay", "offer_id", "session_id")
 
@@ -178,10 +180,15 @@ def present_fault(fault: Fault) -> dict[str, object]:
         "fault": fault.fault,
         "operation": fault.operation,
         "times": fault.times,
-        "delay": None if fault.delay is None else f"{fault.delay.total_seconds():g}s",
+        "delay": None if fault.delay is None else _present_delay(fault.delay),
         "offer_id": fault.offer_id,
         "session_id": fault.session_id,
     }
+
+
+def _present_delay(delay: timedelta) -> str:
+    """Text that `parse_fault` reads back."""
+    return f"{delay.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
 
 
 class _Parser:
@@ -239,10 +246,11 @@ class _Parser:
         if text is None:
             return _USUAL_DELAY if word in _NEEDS_DELAY else None
         match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-        if match is None:
-            self._wrong("delay", "must be a duration such as 500ms, 30s, 5m or 2h")
+        seconds = float(match["amount"]) * _SECONDS[match["unit"]] if match else math.inf
+        if seconds > _LONGEST_SECONDS:
+            self._wrong("delay", "must be a duration such as 500ms, 30s, 5m or 2h, at most a year")
             return None
-        return timedelta(seconds=float(match["amount"]) * _SECONDS[match["unit"]])
+        return timedelta(seconds=seconds)
 
     def _id(self, name: str) -> str | None:
         text = self._body.get(name)

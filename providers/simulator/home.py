@@ -44,7 +44,7 @@ class Home:
 
     def ensure(self) -> None:
         """Make it, unless it is there already: then its user may have changed everything."""
-        if self.path.exists():
+        if (self.root / FACTS_NAME).exists():
             return
         machine, bin_dir, ssh_dir = self._machine, self.root / "bin", self.path / ".ssh"
         for folder in (self.root, bin_dir, self.path, ssh_dir):
@@ -59,6 +59,7 @@ class Home:
             cuda_version=machine.launch.cuda_version,
             identity=str(self.root),
         )
+        # Written last: where it stands, nothing is missing.
         _write(self.root / FACTS_NAME, facts, mode=0o644)
 
     def remove(self) -> None:

@@ -8,6 +8,7 @@ has no clock of its own, and every line makes it look at the account again.
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from datetime import datetime
 from pathlib import Path
 
 import providers
+
+_log = logging.getLogger(__name__)
 
 LOG_NAME = "simulator-machines.log"
 
@@ -34,9 +37,15 @@ class Keeper:
         return self._child.pid if self._child and self._child.poll() is None else None
 
     def tell(self, now: datetime) -> None:
-        """Make the child look at the account, and start one if there is none."""
+        """Make the child look at the account, and start one if there is none.
+
+        Without a child the machines are rented all the same; the next call tries again.
+        """
         if self.pid is None:
-            self._start()
+            try:
+                self._start()
+            except OSError:
+                _log.exception("the process of the simulated machines cannot be started")
         self._write(now)
 
     def close(self) -> None:

@@ -125,19 +125,17 @@ class Marketplace:
 
     def instance(self, instance_id: str) -> Instance:
         """One of them. Raises `NotFound`."""
-        return self._present(self.machine(instance_id), self._now())
+        now = self._now()
+        return self._present(self._find(instance_id, now), now)
 
-    def machine(self, instance_id: str) -> Machine:
-        """The same with everything that the account knows of it. Raises `NotFound`."""
-        number = int(instance_id) if _is_number(instance_id) else 0
-        machine = self._account.find(number)
-        if machine is None or not machine.is_listed(self._now()):
-            raise NotFound(f"There is no machine {instance_id}.")
-        return machine
+    def history(self, instance_id: str) -> Machine | None:
+        """What the account knows of a machine, gone or not; None where there never was one."""
+        return self._account.find(int(instance_id)) if _is_number(instance_id) else None
 
     def destroy(self, instance_id: str, *, gone_in: timedelta = timedelta()) -> None:
         """Accept the end of a machine, which is gone after `gone_in`. Raises `NotFound`."""
-        machine, now = self.machine(instance_id), self._now()
+        now = self._now()
+        machine = self._find(instance_id, now)
         self._account.destroy(machine.id, destroyed_at=now, gone_at=now + gone_in)
         self._tell(now)
 
@@ -154,6 +152,12 @@ class Marketplace:
             )
             for machine in self._account.all()
         )
+
+    def _find(self, instance_id: str, now: datetime) -> Machine:
+        machine = self.history(instance_id)
+        if machine is None or not machine.is_listed(now):
+            raise NotFound(f"There is no machine {instance_id}.")
+        return machine
 
     def _tell(self, now: datetime) -> None:
         if self._keeper:

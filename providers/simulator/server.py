@@ -75,7 +75,9 @@ class MachineServer:
             if was_up:
                 await self.close()
             return was_up
-        self._is_up = True
+        if not self._is_up:
+            self._is_up = True
+            self._show_users()
         self._start_once()
         if self._acceptor is None and self.machine.is_connecting(now):
             self._acceptor = await self._listen()

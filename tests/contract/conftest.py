@@ -1,0 +1,135 @@
+"""What the contract tests share: opened providers, a clock to set, waiting for a condition."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from providers.base import LaunchSpec, Offer, Provider
+from providers.label import Label
+from providers.simulator import Fault, SimulatorOptions, SimulatorProvider, open_simulator
+from providers.simulator.faults import Operation, Word
+
+START = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
+PATIENCE_SECONDS = 10.0
+"""Longer than anything that a test waits for takes on a slow machine."""
+_PAUSE_SECONDS = 0.02
+
+Probe = Callable[[], Awaitable[bool]]
+
+
+async def eventually(holds: Probe) -> None:
+    """Wait until `holds` says so; fail after a while."""
+
+    async def ask() -> None:
+        pause = asyncio.Event()
+        while not await holds():
+            asyncio.get_running_loop().call_later(_PAUSE_SECONDS, pause.set)
+            await pause.wait()
+            pause.clear()
+
+    await asyncio.wait_for(ask(), PATIENCE_SECONDS)
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+
+
+def a_label(session: str = "aaaaaaaaaaaa", *, deployment: str = "depl", attempt: int = 1) -> str:
+    """The label of an attempt."""
+    deadline = START + timedelta(hours=13)
+    return str(Label(deployment, f"sess-{session}", deadline, attempt))
+
+
+def a_spec(offer: Offer, label: str | None = None, **fields: Any) -> LaunchSpec:
+    """A plain SSH machine."""
+    return replace(LaunchSpec(offer, label or a_label(), public_keys=()), **fields)
+
+
+async def first_offer(provider: Provider) -> Offer:
+    """Something to rent."""
+    return (await provider.list_offers()).offers[0]
+
+
+class Scene(Protocol):
+    """A provider under test, and what its marketplace must be able to be made to do."""
+
+    @property
+    def provider(self) -> Provider: ...
+
+    def let_boot(self) -> None:
+        """Let enough time pass for every machine to run."""
+        ...
+
+    def fail(self, operation: str) -> None:
+        """Let the next call of this kind fail without any effect."""
+        ...
+
+    def lose_reply(self, operation: str) -> None:
+        """Let the answer of the next call of this kind be lost after it has had its effect."""
+        ...
+
+    def stall(self, calls: int) -> None:
+        """Let that many readings of single instances take for ever."""
+        ...
+
+
+@dataclass
+class SimulatorScene:
+    """The simulated market, by a clock of its own and without SSH."""
+
+    provider: SimulatorProvider
+    clock: Clock
+
+    def let_boot(self) -> None:
+        self.clock.forward(60)
+
+    def fail(self, operation: str) -> None:
+        self.provider.faults.add(Fault(Word.ERROR, Operation(operation)))
+
+    def lose_reply(self, operation: str) -> None:
+        self.provider.faults.add(Fault(Word.REPLY_LOST, Operation(operation)))
+
+    def stall(self, calls: int) -> None:
+        self.provider.faults.add(Fault(Word.SLOW, Operation.GET, calls, timedelta(hours=1)))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time of the simulated market."""
+    return Clock()
+
+
+@pytest.fixture
+async def simulator(tmp_path: Path, clock: Clock) -> AsyncIterator[SimulatorProvider]:
+    """A simulated market that stands still, without SSH."""
+    options = SimulatorOptions(tmp_path / "data", drift=timedelta(), ssh=False)
+    provider = await open_simulator(options, clock)
+    yield provider
+    await provider.close()
+
+
+@pytest.fixture(params=["simulator"])
+async def scene(
+    request: pytest.FixtureRequest, simulator: SimulatorProvider, clock: Clock
+) -> Scene:
+    """Every adapter in turn."""
+    scenes: dict[str, Scene] = {"simulator": SimulatorScene(simulator, clock)}
+    name: str = request.param
+    return scenes[name]
