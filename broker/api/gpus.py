@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import orjson
 from aiohttp import web
 
-from broker.api.http import Route, encode, json_response, parse_query, raw_response
+from broker.api.answers import Answers, answer_of, conditional
+from broker.api.http import Route, json_response, parse_query
 from broker.api.inventory import present_offer
 from broker.api.models import NoQuery
-from broker.api.pages import Page, Pages, page_of
 from broker.decide.offers import market_of, markets_of, parse_gpu_types, sort_listed
 from broker.errors import NotFound
 from broker.usecases.inventory import Inventory
@@ -21,7 +20,7 @@ class GpuRoutes:
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
-        self._pages = Pages()
+        self._answers = Answers()
 
     def routes(self) -> list[Route]:
         """The table of these routes."""
@@ -35,8 +34,13 @@ class GpuRoutes:
         parse_query(NoQuery, request)
         await self._inventory.ready()
         self._inventory.require_offers()
-        page = self._pages.get("", self._inventory.revision, self._page)
-        return raw_response(encode({"gpus": orjson.Fragment(page.rows), "count": page.count}))
+        revision = self._inventory.revision
+        answer = self._answers.find("", revision)
+        if answer is None:
+            markets = markets_of(self._inventory.listed())
+            answer = answer_of({"gpus": markets, "count": len(markets)})
+            self._answers.keep("", revision, answer)
+        return conditional(request, answer)
 
     async def get(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
@@ -46,10 +50,6 @@ class GpuRoutes:
         rows = sort_listed(self._inventory.listed(parse_gpu_types(name)))
         offers = [present_offer(row) for row in rows]
         return json_response({**asdict(market_of(name, rows)), "offers": offers})
-
-    def _page(self) -> Page:
-        markets = markets_of(self._inventory.listed())
-        return page_of(markets, total=len(markets))
 
     def _offered(self, spelling: str) -> str:
         """The name of the type that is on the market, be it taken now; raises NotFound."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any
@@ -12,9 +11,9 @@ import orjson
 from aiohttp import web
 from pydantic import AfterValidator, Field
 
+from broker.api.answers import Answer, Answers, answer_of, conditional
 from broker.api.http import Query, Route, encode, json_response, parse_query
 from broker.api.models import Fraction, NoQuery, Text
-from broker.api.pages import Page, Pages, conditional, page_of
 from broker.decide.offers import (
     DEFAULT_SORT,
     SORTS,
@@ -82,7 +81,7 @@ class InventoryRoutes:
     def __init__(self, inventory: Inventory, templates: Templates) -> None:
         self._inventory = inventory
         self._templates = templates
-        self._pages = Pages()
+        self._answers = Answers()
 
     def routes(self) -> list[Route]:
         """The table of these routes."""
@@ -95,36 +94,40 @@ class InventoryRoutes:
         ]
 
     async def list(self, request: web.Request) -> web.Response:
-        query = parse_query(InventoryQuery, request)
+        asked, revision = request.rel_url.raw_query_string, self._inventory.revision
+        answer = self._answers.find(asked, revision)
+        if answer is None:
+            query = parse_query(InventoryQuery, request)
+            answer = await self._answer(query)
+            if query.template_hash_id is None:
+                self._answers.keep(asked, revision, answer)
+        return conditional(request, answer)
+
+    async def _answer(self, query: InventoryQuery) -> Answer:
         inventory = self._inventory
         await inventory.ready()
         inventory.require_known(query.provider)
         template = await self._template(query)
         inventory.require_offers()
-        key = f"{request.rel_url.raw_query_string}#{template.extra_filters if template else ''}"
-        page = self._pages.get(key, inventory.revision, lambda: self._page(query, template))
-        readings = inventory.readings()
-        warnings = encode([*inventory.warnings(), *page.warnings])
-        states = {name: replace(reading, age=None) for name, reading in readings.items()}
-
-        def body() -> bytes:
-            return encode(
-                {
-                    "offers": orjson.Fragment(page.rows),
-                    "count": page.count,
-                    "total": page.total,
-                    "providers": {name: present_reading(r) for name, r in readings.items()},
-                    "warnings": orjson.Fragment(warnings),
-                }
-            )
-
-        return conditional(request, body, page.digest, encode([page.total, states]), warnings)
+        found = inventory.search(_filter(query, template), query.sort)
+        offers = [present_offer(row) for row in found[query.offset : query.offset + query.limit]]
+        body: dict[str, Any] = {
+            "offers": orjson.Fragment(encode(offers)),
+            "count": len(offers),
+            "total": len(found),
+            "providers": {
+                name: present_reading(reading) for name, reading in inventory.readings().items()
+            },
+            "warnings": [*inventory.warnings(), *self._advice(query, template)],
+        }
+        ageless = {name: {**r, "age_seconds": None} for name, r in body["providers"].items()}
+        return answer_of(body, says={**body, "providers": ageless})
 
     async def get(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
         await self._inventory.ready()
-        body = encode(present_offer(self._inventory.get(request.match_info["id"])))
-        return conditional(request, lambda: body, body)
+        listed = self._inventory.get(request.match_info["id"])
+        return conditional(request, answer_of(present_offer(listed)))
 
     async def compatible(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
@@ -150,13 +153,6 @@ class InventoryRoutes:
                 f"The provider {problem}.", details=[Detail("provider", problem)]
             )
         return template
-
-    def _page(self, query: InventoryQuery, template: Template | None) -> Page:
-        found = self._inventory.search(_filter(query, template), query.sort)
-        rows = found[query.offset : query.offset + query.limit]
-        return page_of(
-            [present_offer(row) for row in rows], len(found), self._advice(query, template)
-        )
 
     def _advice(self, query: InventoryQuery, template: Template | None) -> Iterable[Warned]:
         if template is not None:

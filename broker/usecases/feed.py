@@ -75,6 +75,8 @@ class Feed:
         self.trouble: Trouble | None = None
         self.generation = 0
         """Counts the good readings."""
+        self.attempts = 0
+        """Counts all readings."""
         self.is_read = asyncio.Event()
         """Whether the first reading is over, be it good or bad."""
         self._door = door
@@ -137,6 +139,7 @@ class Feed:
             log.exception("The offers of %s cannot be read.", self.name)
             self._fail(BadResponse())
         finally:
+            self.attempts += 1
             self.is_read.set()
 
     def _take(self, listing: OfferList, begun_at: datetime) -> None:

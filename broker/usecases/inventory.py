@@ -106,9 +106,11 @@ class Inventory:
             await feed.close()
 
     @property
-    def revision(self) -> tuple[object, ...]:
-        """Changes when what is listed may have changed."""
-        return (*self._key_of_view(self._now()), self._claims.version)
+    def revision(self) -> tuple[int, ...]:
+        """Changes with what is shown: by itself every second, for the ages; at once otherwise."""
+        second = int(self._now().timestamp())
+        attempts = (feed.attempts for feed in self._feeds.values())
+        return (second, self._claims.version, self._failures_noted, *attempts)
 
     def listed(self, gpu_types: GpuTypes | None = None) -> list[Listed]:
         """Everything that can be rented now; without `gpu_types` the cheapest first."""

@@ -1,0 +1,57 @@
+"""Answers about the market: encoded once, sent until the market changes, with an ETag."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from aiohttp import hdrs, web
+
+from broker.api.http import encode, raw_response
+
+_MOST_KEPT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body, and the weak tag of what it says."""
+
+    body: bytes
+    tag: str
+
+
+def answer_of(body: object, says: object | None = None) -> Answer:
+    """An answer with that body. What it `says` leaves out the passing of time, where given."""
+    encoded = encode(body)
+    told = encoded if says is None else encode(says)
+    return Answer(encoded, hashlib.blake2b(told, digest_size=12).hexdigest())
+
+
+class Answers:
+    """The latest answers of one revision of the market, by the query that asked for them."""
+
+    def __init__(self) -> None:
+        self._revision: object = None
+        self._kept: OrderedDict[str, Answer] = OrderedDict()
+
+    def find(self, query: str, revision: object) -> Answer | None:
+        """The answer to that query, if it was given in this revision."""
+        return self._kept.get(query) if revision == self._revision else None
+
+    def keep(self, query: str, revision: object, answer: Answer) -> None:
+        """Keep an answer for as long as the revision stays the same."""
+        if revision != self._revision:
+            self._kept.clear()
+            self._revision = revision
+        self._kept[query] = answer
+        if len(self._kept) > _MOST_KEPT:
+            self._kept.popitem(last=False)
+
+
+def conditional(request: web.Request, answer: Answer) -> web.Response:
+    """The answer, or 304 where the client has it already."""
+    headers: dict[str, str] = {hdrs.ETAG: f'W/"{answer.tag}"'}
+    if any(known.value in ("*", answer.tag) for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    return raw_response(answer.body, headers=headers)
