@@ -16,7 +16,7 @@ from broker.cli.client import Body, Client, path_of
 from broker.cli.exits import CommandFailed, on_interrupt
 from broker.cli.machine import logged_in
 from broker.cli.output import cell, dollars, gpus, printable, say
-from broker.cli.own_broker import OwnBroker
+from broker.cli.own_broker import OwnBroker, signals_go_to
 from broker.cli.providers import machines
 from broker.cli.waiting import FINAL, wait_for
 
@@ -48,20 +48,22 @@ def demo(gpu_type: str, data: Path | None) -> None:
     begun = time.monotonic()
     with (
         on_interrupt(lambda: "Interrupted. The demo's broker and its machine have ended."),
-        _terminated_like_interrupted(),
+        signals_go_to(signal.default_int_handler),
         _folder(data) as folder,
     ):
         broker = OwnBroker(folder)
         try:
-            _perform(broker, folder, gpu_type)
+            session_id = _perform(broker, folder, gpu_type)
         except CommandFailed:
             for line in broker.last_words():
                 say(f"  broker: {printable(line)}")
             raise
-    click.echo(f"\nAll of it took {time.monotonic() - begun:.0f} s. Next: gpu-broker serve --help")
+    seconds = time.monotonic() - begun
+    click.echo(f"\n{session_id} was rented, proved, used and ended in {seconds:.0f} s.")
+    click.echo("Nothing is left running. Next: gpu-broker serve --help")
 
 
-def _perform(broker: OwnBroker, folder: Path, gpu_type: str) -> None:
+def _perform(broker: OwnBroker, folder: Path, gpu_type: str) -> str:
     with broker.running() as client:
         _show_market(client, gpu_type)
         session, key = _rent(client, folder, gpu_type)
@@ -72,6 +74,7 @@ def _perform(broker: OwnBroker, folder: Path, gpu_type: str) -> None:
         _show_cost(client, session["id"])
         _prove_nothing_is_rented(client)
     _prove_the_account_is_empty(broker)
+    return str(session["id"])
 
 
 def _show_market(client: Client, gpu_type: str) -> None:
@@ -191,15 +194,3 @@ def _folder(data: Path | None) -> Iterator[Path]:
     else:
         data.mkdir(parents=True, exist_ok=True)
         yield data.absolute()
-
-
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM and a closed terminal clean up as Ctrl-C does."""
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.default_int_handler) for number in signals]
-    try:
-        yield
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)

@@ -98,10 +98,10 @@ def _sources(config: Path | None) -> Finding:
 def _credentials(settings: Settings) -> Iterator[Finding]:
     if not settings.enabled_providers:
         remedy = "Set VASTAI_API_KEY or TENSORDOCK_API_TOKEN, or use --simulate."
-        yield Finding(FAIL, "providers", "none is configured", remedy)
+        yield Finding(FAIL, "accounts", "no provider is configured", remedy)
     for name in settings.enabled_providers:
-        text = "simulated" if name == "simulator" else "its credentials are set (***)"
-        yield Finding(OK, "providers", f"{name}: {text}")
+        text = "simulated" if name == "simulator" else "credentials are set (***)"
+        yield Finding(OK, "accounts", f"{name}: {text}")
 
 
 def _folder(data_dir: Path) -> Finding:

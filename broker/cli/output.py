@@ -78,7 +78,10 @@ def print_table(columns: Sequence[Column], rows: Iterable[Body], *, empty: str) 
         return
     width = None if sys.stdout.isatty() else _WIDER_THAN_ANY_TABLE
     console = Console(width=width, markup=False, highlight=False, emoji=False)
-    console.print(table)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def _value(row: Body, what: str | Callable[[Body], object]) -> object:

@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from socket import create_server
+from types import FrameType
 
 from broker.cli.client import Client
 from broker.cli.exits import BrokerUnreachable, CommandFailed
+
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
@@ -100,8 +103,11 @@ class OwnBroker:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> int:
-    """End it with SIGTERM, and with SIGKILL where that takes too long; its exit code."""
-    with _undisturbed():
+    """End it with SIGTERM, and with SIGKILL where that takes too long; its exit code.
+
+    A second Ctrl-C must not leave it running.
+    """
+    with signals_go_to(signal.SIG_IGN):
         process.terminate()
         try:
             return process.wait(_STOP_SECONDS)
@@ -111,13 +117,15 @@ def _stop(process: subprocess.Popen[bytes]) -> int:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A second Ctrl-C must not leave the broker running."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def signals_go_to(handler: Handler) -> Iterator[None]:
+    """All that ends a program from outside (Ctrl-C, SIGTERM, a closed terminal) has one effect."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, handler) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, earlier in zip(numbers, before, strict=True):
+            signal.signal(number, earlier)
 
 
 def _free_port() -> int:

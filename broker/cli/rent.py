@@ -80,7 +80,13 @@ def _keep_key(place: keys.Place, created: Body, own_key: str | None) -> Path | N
     """Keep the key that was made, or find the private half of the consumer's own."""
     session_id = created["session"]["id"]
     if private_key := created.get("ssh_private_key"):
-        return place.keep(session_id, private_key)
+        try:
+            return place.keep(session_id, private_key)
+        except OSError as error:
+            raise CommandFailed(
+                f"{session_id} is rented, but its key cannot be written ({error.strerror}) and "
+                f"is lost. `gpu-broker sessions delete {session_id}` ends it."
+            ) from error
     private_half = _private_half(own_key) if own_key else None
     if private_half is not None:
         keys.remember(session_id, private_half)
@@ -108,11 +114,12 @@ def _follow(client: Client, session: Body) -> Body:
 
 
 def _print_created(session: Body, key_file: Path | None) -> None:
-    print_session(session)
-    if key_file is not None:
-        click.echo(f"key             {key_file}")
-    click.echo(f"next            gpu-broker ssh {session['id']}")
-    click.echo(f"                gpu-broker sessions done {session['id']}")
+    print_session(
+        session,
+        ("key", key_file),
+        ("log in", f"gpu-broker ssh {session['id']}"),
+        ("finish", f"gpu-broker sessions done {session['id']}"),
+    )
 
 
 def _fail_if_ended(session: Body) -> None:

@@ -119,29 +119,30 @@ def delete(session: str, output: str) -> None:
     show(answer, output, print_fields)
 
 
-def print_session(session: Body) -> None:
-    """A readable card of one session."""
-    print_card(
-        [
-            ("session", session["id"]),
-            ("status", _status(session)),
-            ("error", session.get("error")),
-            ("machine", f"{gpus(session)}, {cell(session.get('location'))}"),
-            ("offer", session.get("offer_id")),
-            ("instance", session.get("provider_instance_id")),
-            ("price", f"{dollars(session.get('price_per_hour'))}/h"),
-            ("cost so far", dollars(session.get("accrued_cost"))),
-            ("ssh", _ssh(session)),
-            ("api endpoint", session.get("api_endpoint")),
-            ("consumer", session.get("consumer_id")),
-            ("name", session.get("name")),
-            ("labels", session.get("labels")),
-            ("created", session.get("created_at")),
-            ("ends", session.get("stopped_at") or session.get("expires_at")),
-            ("ends in", _ends_in(session)),
-            *(("attempt", _attempt(attempt)) for attempt in session.get("attempts") or ()),
-        ]
-    )
+def print_session(session: Body, *beside: tuple[str, object]) -> None:
+    """A readable card of one session, without what is not known, and what stands `beside` it."""
+    is_over = session["status"] in FINAL
+    lines = [
+        ("session", session["id"]),
+        ("status", _status(session)),
+        ("error", session.get("error")),
+        ("machine", f"{gpus(session)}, {cell(session.get('location'))}"),
+        ("offer", session.get("offer_id")),
+        ("instance", session.get("provider_instance_id")),
+        ("price", f"{dollars(session.get('price_per_hour'))}/h"),
+        ("cost so far", dollars(session.get("accrued_cost"))),
+        ("ssh", _ssh(session)),
+        ("api endpoint", session.get("api_endpoint")),
+        ("consumer", session.get("consumer_id")),
+        ("name", session.get("name")),
+        ("labels", session.get("labels")),
+        ("created", session.get("created_at")),
+        ("ended", session.get("stopped_at")) if is_over else ("ends", session.get("expires_at")),
+        ("ends in", _ends_in(session)),
+        *(("attempt", _attempt(attempt)) for attempt in session.get("attempts") or ()),
+        *beside,
+    ]
+    print_card((name, value) for name, value in lines if value)
 
 
 def _print_sessions(body: Body) -> None:

@@ -48,7 +48,7 @@ _READS = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "arguments"), _READS, ids=" ".join)
+@pytest.mark.parametrize(("request_", "arguments"), _READS, ids=[request for request, _ in _READS])
 def test_json_is_the_body_byte_for_byte_and_nothing_else(
     api: StubApi, request_: str, arguments: tuple[str, ...]
 ) -> None:
@@ -130,10 +130,10 @@ def test_a_session_is_a_card_with_its_attempts(api: StubApi) -> None:
 
     lines = gpu_broker("sessions", "get", SESSION_ID).stdout.splitlines()
 
-    assert "status        failed (ssh_timeout)" in lines
-    assert "error         No login within 15 minutes." in lines
-    assert "attempt       1  simulator-3  failed (ssh_timeout)" in lines
-    assert "ends in       -" in lines
+    assert "status       failed (ssh_timeout)" in lines
+    assert "error        No login within 15 minutes." in lines
+    assert "attempt      1  simulator-3  failed (ssh_timeout)" in lines
+    assert not any(line.startswith(("ends", "ssh ", "name")) for line in lines)
 
 
 def test_foreign_text_cannot_steer_the_terminal() -> None:

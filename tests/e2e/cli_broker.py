@@ -1,0 +1,126 @@
+"""The installed command and a broker of the tests' own, each in a folder and environment apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import create_server
+from typing import Any
+from urllib.request import urlopen
+
+PROGRAM = Path(sys.executable).with_name("gpu-broker")
+PATIENCE = 60.0
+"""Seconds after which a wait has failed."""
+
+QUICK = {
+    "SIMULATOR_BOOT_TIME": "200ms",
+    "SIMULATOR_DRIFT": "0s",
+    "LIFECYCLE_CHECK_INTERVAL": "200ms",
+    "RECONCILIATION_INTERVAL": "500ms",
+    "SSH_CHECK_INTERVAL": "100ms",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """Runs `gpu-broker` in a folder, seeing nothing of the environment of the tests."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def database(self) -> str:
+        return str(self.folder / "data" / "gpu-broker.db")
+
+    def variables(self) -> dict[str, str]:
+        """What the command sees."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "TMPDIR": str(self.folder),
+            **QUICK,
+            **self.environment,
+        }
+
+    def start(self, *arguments: str, log: Path | None = None) -> subprocess.Popen[str]:
+        """The command, running; its output goes to `log`, or to pipes."""
+        with (log or Path(os.devnull)).open("w") as file:
+            return subprocess.Popen(  # noqa: S603 - the installed command
+                [PROGRAM, *arguments],
+                cwd=self.folder,
+                env=self.variables(),
+                stdin=subprocess.DEVNULL,
+                stdout=file if log else subprocess.PIPE,
+                stderr=subprocess.STDOUT if log else subprocess.PIPE,
+                text=True,
+            )
+
+    def run(self, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+        """The command, run to its end, whatever that is."""
+        process = self.start(*arguments)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+    def succeed(self, *arguments: str) -> str:
+        """What the command prints; it must exit with 0."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def ask(self, *arguments: str) -> Any:
+        """What the command prints with `-o json`, decoded."""
+        return json.loads(self.succeed(*arguments, "-o", "json"))
+
+
+@contextmanager
+def serving(command_line: CommandLine) -> Iterator[subprocess.Popen[str]]:
+    """`gpu-broker serve --simulate` in the folder, ready; ended at the end."""
+    log = command_line.folder / "serve.log"
+    port = free_port()
+    command_line.environment["GPU_BROKER_URL"] = f"http://127.0.0.1:{port}"
+    process = command_line.start(
+        "serve", "--simulate", "--database", command_line.database, "--port", str(port), log=log
+    )
+    try:
+        wait_until(lambda: is_ready(port) or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
+        yield process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def is_ready(port: int) -> bool:
+    """Whether a broker on this port takes sessions."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/ready", timeout=PATIENCE) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Return as soon as the condition holds; fail after PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not become so"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
