@@ -77,6 +77,7 @@ class SimulatorProvider:
         self._options = options
         self._marketplace = marketplace
         self._thread = thread
+        self._is_closed = False
         self.faults = FaultBook(options.faults)
 
     @property
@@ -86,6 +87,11 @@ class SimulatorProvider:
     @property
     def capabilities(self) -> Capabilities:
         return _CAPABILITIES
+
+    @property
+    def machines_pid(self) -> int | None:
+        """The id of the process in which the machines run, while there is one."""
+        return self._marketplace.machines_pid
 
     def routes(self) -> list[web.RouteDef]:
         """What the application mounts under `/simulator`."""
@@ -134,8 +140,10 @@ class SimulatorProvider:
         return sum((line.billed for line in await self.statement(now)), Decimal())
 
     async def close(self) -> None:
-        await self._do(self._marketplace.close)
-        self._thread.shutdown(wait=False)
+        if not self._is_closed:
+            self._is_closed = True
+            await self._do(self._marketplace.close)
+            self._thread.shutdown(wait=False)
 
     async def _suffer(
         self, operation: Operation, offer_id: str | None = None, session_id: str | None = None

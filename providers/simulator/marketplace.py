@@ -76,6 +76,11 @@ class Marketplace:
         if self._account.has_live(now()):
             self._tell(now())
 
+    @property
+    def machines_pid(self) -> int | None:
+        """The id of the process in which the machines run, while there is one."""
+        return self._keeper.pid if self._keeper else None
+
     def close(self) -> None:
         """Stop the machines; they are still rented."""
         if self._keeper:

@@ -216,6 +216,8 @@ def _bind(port: int, *, reuse: bool) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
         bound.bind((HOST, port))
+        # From here on it is for the connections: they must be no obstacle to the next run.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     except OSError:
         bound.close()
         raise
