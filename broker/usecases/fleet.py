@@ -42,9 +42,9 @@ class Fleet:
     async def since(self, instant: datetime) -> Listing:
         """A list that was asked for at `instant` or later; raises ProviderError."""
         while self.latest is None or self.latest.asked_at < instant:
-            if self._running is None:
+            if self._running is None or self._running.done():
                 self._running = asyncio.create_task(self._list(), name=f"list-{self._door.name}")
-                self._running.add_done_callback(self._finished)
+                self._running.add_done_callback(_look_at)
             await asyncio.shield(self._running)
         return self.latest
 
@@ -58,13 +58,14 @@ class Fleet:
         self.latest = listing
         return listing
 
-    def _finished(self, task: asyncio.Task[Listing]) -> None:
-        self._running = None
-        if not task.cancelled():
-            task.exception()
-
     async def close(self) -> None:
         """Give up a list that is under way."""
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
+
+
+def _look_at(task: asyncio.Task[Listing]) -> None:
+    """An error is told to those who wait; where nobody does, it is no news either."""
+    if not task.cancelled():
+        task.exception()
