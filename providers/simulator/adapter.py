@@ -13,9 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import ParamSpec, TypeVar
-
-from aiohttp import web
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from providers.base import (
     Capabilities,
@@ -37,8 +35,10 @@ from providers.simulator.faults import Fault, FaultBook, Operation, Word
 from providers.simulator.machine import Fate, decide_fate
 from providers.simulator.market import PROVIDER
 from providers.simulator.marketplace import Bill, Marketplace, SimulatorOptions
-from providers.simulator.routes import fault_routes
 from providers.simulator.templates import TEMPLATES
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -95,6 +95,9 @@ class SimulatorProvider:
 
     def routes(self) -> list[web.RouteDef]:
         """What the application mounts under `/simulator`."""
+        # The process of the machines imports this package too, and starts faster without HTTP.
+        from providers.simulator.routes import fault_routes  # noqa: PLC0415
+
         return fault_routes(self.faults)
 
     async def list_offers(self) -> OfferList:

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import socket
-from collections.abc import Iterable
+from contextlib import suppress
+from http import HTTPStatus
 from itertools import pairwise
-
-from aiohttp import web
 
 from providers.simulator.machine import Launch
 
 _MODEL_OPTIONS = ("--model", "--model-id", "--served-model-name")
 _MODEL_VARIABLES = ("MODEL_ID", "MODEL", "MODEL_NAME")
+_PATIENCE_SECONDS = 10.0
+_READABLE = (ValueError, OSError, asyncio.IncompleteReadError, TimeoutError)
 
 
-async def make_endpoint(launch: Launch, sockets: Iterable[socket.socket]) -> web.AppRunner:
-    """Serve HTTP on all of `sockets`."""
-    runner = web.AppRunner(_application(launch), access_log=None, handle_signals=False)
-    await runner.setup()
-    for listening in sockets:
-        await web.SockSite(runner, listening).start()
-    return runner
+async def start_endpoint(launch: Launch, listening: socket.socket) -> asyncio.Server:
+    """Answer HTTP on `listening`, one request a connection."""
+    model = model_name(launch)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(*_READABLE):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                method, path, *_ = (await reader.readline()).decode("latin-1").split()
+                while (await reader.readline()).strip():
+                    pass
+                writer.write(_response(method, path.partition("?")[0], model))
+                await writer.drain()
+        writer.close()
+
+    return await asyncio.start_server(serve, sock=listening)
 
 
 def model_name(launch: Launch) -> str:
@@ -33,16 +44,22 @@ def model_name(launch: Launch) -> str:
     return next(filter(None, named), launch.image)
 
 
-def _application(launch: Launch) -> web.Application:
-    name = model_name(launch)
+def _response(method: str, path: str, model: str) -> bytes:
+    """A whole HTTP response."""
+    status, body = _answer(path, model)
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    return head.encode() + (b"" if method == "HEAD" else body)
 
-    async def health(request: web.Request) -> web.Response:  # noqa: ARG001
-        return web.Response()
 
-    async def models(request: web.Request) -> web.Response:  # noqa: ARG001
-        model = {"id": name, "object": "model", "created": 0, "owned_by": "simulator"}
-        return web.json_response({"object": "list", "data": [model]})
-
-    application = web.Application()
-    application.add_routes([web.get("/health", health), web.get("/v1/models", models)])
-    return application
+def _answer(path: str, model: str) -> tuple[HTTPStatus, bytes]:
+    if path == "/health":
+        return HTTPStatus.OK, b""
+    if path == "/v1/models":
+        served = {"id": model, "object": "model", "created": 0, "owned_by": "simulator"}
+        return HTTPStatus.OK, json.dumps({"object": "list", "data": [served]}).encode()
+    return HTTPStatus.NOT_FOUND, b'{"detail": "Not Found"}'

@@ -197,7 +197,7 @@ def present_instance(machine: Machine, now: datetime, *, has_ssh: bool) -> Insta
         id=str(machine.id),
         label=machine.launch.label,
         status=status,
-        detail=_DETAILS[status].format(image=machine.launch.image)[:300],
+        detail=_detail(machine, status, now)[:_LONGEST_DETAIL],
         ssh=(Endpoint(HOST, ssh_port),) if is_running and ssh_port else (),
         ports={
             inside: Endpoint(HOST, outside) for inside, outside in published.items() if is_running
@@ -210,13 +210,28 @@ def present_instance(machine: Machine, now: datetime, *, has_ssh: bool) -> Insta
 
 
 _DETAILS = {
-    InstanceStatus.STARTING: "pulling and starting {image}",
     InstanceStatus.RUNNING: "success, running {image}",
-    InstanceStatus.STOPPED: "stopped",
     InstanceStatus.OFFLINE: "the host does not answer any more",
     InstanceStatus.FAILED: "the container of {image} could not be started",
     InstanceStatus.ENDING: "being destroyed",
 }
+_STAGES = ("creating the container", "pulling {image}", "starting {image}")
+_LONGEST_DETAIL = 300
+
+
+def _detail(machine: Machine, status: InstanceStatus, now: datetime) -> str:
+    """What the provider says in words; while a machine boots, how far that is."""
+    words = _DETAILS.get(status) or _STAGES[_stage(machine, now)]
+    return words.format(image=machine.launch.image)
+
+
+def _stage(machine: Machine, now: datetime) -> int:
+    """Each stage takes its share of the boot; a boot that never ends hangs in the second."""
+    if machine.fate.boots_at is None:
+        return 1
+    passed, whole = now - machine.created_at, machine.fate.boots_at - machine.created_at
+    done = passed / whole if passed > timedelta() else 0
+    return min(int(len(_STAGES) * done), len(_STAGES) - 1)
 
 
 def _read(fault: Fault | None) -> tuple[Word | None, timedelta]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import resource
 import shutil
@@ -22,8 +23,10 @@ from typing import IO
 from providers.simulator.account import Account
 from providers.simulator.home import FOLDER
 from providers.simulator.machine import Machine
-from providers.simulator.server import MachineServer, PortTaken
+from providers.simulator.server import MachineServer
 from providers.simulator.shell import kill_processes
+
+_log = logging.getLogger(__name__)
 
 LOCK_NAME = "simulator-machines.lock"
 
@@ -88,7 +91,11 @@ class Machines:
             [server for number, server in self._servers.items() if number not in listed]
         )
         for machine in listed.values():
-            await self._run(machine, now)
+            try:
+                await self._run(machine, now)
+            except OSError:
+                # A full disk, a port in use: the others run, and the next look tries again.
+                _log.exception("machine %s does not run", machine.id)
         changes = (machine.next_change(now) for machine in self._known)
         waits = ((at - now).total_seconds() for at in changes if at)
         return min(waits, default=_LOOK_SECONDS)
@@ -118,11 +125,8 @@ class Machines:
         server = self._servers.get(machine.id)
         if server is None:
             server = MachineServer(machine, self._data_dir, self._now)
-            try:
-                ssh_port, published = server.take_ports()
-            except PortTaken:
-                return
             server.home.ensure()
+            ssh_port, published = server.take_ports()
             self._account.record_ports(machine.id, ssh_port, published)
             self._servers[machine.id] = server
         server.machine = machine

@@ -15,10 +15,9 @@ from datetime import datetime
 from pathlib import Path
 
 import asyncssh
-from aiohttp import web
 
 from providers.base import LaunchMode
-from providers.simulator.endpoint import make_endpoint
+from providers.simulator.endpoint import start_endpoint
 from providers.simulator.home import Home
 from providers.simulator.machine import HOST, Machine
 from providers.simulator.shell import Process, run_script, serve_command, serve_terminal
@@ -29,10 +28,6 @@ ON_START_LOG = "onstart.log"
 _PORTS = range(20_000, 32_768)
 """Below what systems give to outgoing connections, so that a port is free after a restart."""
 _TRIES = 100
-
-
-class PortTaken(Exception):
-    """Somebody else uses the port of a machine."""
 
 
 class MachineServer:
@@ -46,7 +41,7 @@ class MachineServer:
         self._ssh_socket: socket.socket | None = None
         self._http_sockets: dict[int, socket.socket] = {}
         self._acceptor: asyncssh.SSHAcceptor | None = None
-        self._endpoint: web.AppRunner | None = None
+        self._endpoints: list[asyncio.Server] = []
         self._connections: set[asyncssh.SSHServerConnection] = set()
         self._terminals: dict[Process, str] = {}
         self._on_start: asyncio.Task[None] | None = None
@@ -54,16 +49,16 @@ class MachineServer:
     def take_ports(self) -> tuple[int, Mapping[int, int]]:
         """Take the recorded ports, or free ones: that of SSH, and those of the published ports.
 
-        Raises `PortTaken`; then nothing is held.
+        Raises `OSError` where somebody else uses one; then nothing is held.
         """
         machine = self.machine
         try:
             self._ssh_socket = _bound(machine.ssh_port)
             for inside in machine.launch.ports:
                 self._http_sockets[inside] = _bound(machine.published.get(inside))
-        except OSError as error:
+        except OSError:
             self._release_ports()
-            raise PortTaken from error
+            raise
         return _port(self._ssh_socket), {
             inside: _port(taken) for inside, taken in self._http_sockets.items()
         }
@@ -81,8 +76,11 @@ class MachineServer:
         self._start_once()
         if self._acceptor is None and self.machine.is_connecting(now):
             self._acceptor = await self._listen()
-        if self._endpoint is None and self.machine.launch.launch_mode is LaunchMode.ENTRYPOINT:
-            self._endpoint = await make_endpoint(self.machine.launch, self._http_sockets.values())
+        if not self._endpoints and self.machine.launch.launch_mode is LaunchMode.ENTRYPOINT:
+            self._endpoints = [
+                await start_endpoint(self.machine.launch, taken)
+                for taken in self._http_sockets.values()
+            ]
         return False
 
     async def close(self) -> None:
@@ -94,9 +92,9 @@ class MachineServer:
             self._acceptor = None
         for connection in tuple(self._connections):
             connection.abort()
-        if self._endpoint:
-            await self._endpoint.cleanup()
-            self._endpoint = None
+        for endpoint in self._endpoints:
+            endpoint.close()
+        self._endpoints = []
         self._release_ports()
 
     async def run(self, process: Process) -> None:

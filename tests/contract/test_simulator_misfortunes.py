@@ -279,8 +279,9 @@ async def test_a_template_brings_its_image(simulator: SimulatorProvider, clock: 
     template = next(t for t in await simulator.list_templates() if t.name == "Ollama")
 
     made = await simulator.create(a_spec(one, template_hash_id=template.hash_id))
+    clock.forward(60)
 
-    assert f"{template.image}:{template.tag}" in made.detail
+    assert f"{template.image}:{template.tag}" in (await simulator.get(made.id)).detail
     assert json.loads(template.extra_filters or "")
     with pytest.raises(InvalidRequest):
         await simulator.create(a_spec(two, template_hash_id="0" * 32))

@@ -71,6 +71,21 @@ def test_a_machine_boots_in_its_time() -> None:
     assert machine.status(BOOTED + timedelta(days=400)) is InstanceStatus.RUNNING
 
 
+def test_a_booting_machine_tells_how_far_it_is() -> None:
+    """In the provider's own words; one that never boots hangs at the image."""
+    instants = (MADE, MADE + SECOND, MADE + 2 * SECOND, BOOTED)
+    details = [present_instance(a_machine(), at, has_ssh=True).detail for at in instants]
+    hanging = a_machine(befallen(Word.NEVER_BOOTS, Operation.BOOT))
+
+    assert details == [
+        "creating the container",
+        "pulling ubuntu:24.04",
+        "starting ubuntu:24.04",
+        "success, running ubuntu:24.04",
+    ]
+    assert present_instance(hanging, BOOTED, has_ssh=True).detail == "pulling ubuntu:24.04"
+
+
 def test_a_slow_boot_takes_longer() -> None:
     """By the delay."""
     machine = a_machine(befallen(Word.SLOW, Operation.BOOT, 5 * SECOND))

@@ -94,11 +94,11 @@ def test_drift_moves_prices_by_less_than_the_usual_tolerance() -> None:
 def test_drift_takes_a_few_offers_away_and_brings_them_back() -> None:
     """Most of the market is there at any instant."""
     market = default_market(seed=1, offers=400, drift=DRIFT)
-    missing = [set(listed()) - set(market.at(NOW + n * DRIFT)) for n in range(200)]
+    missing = [set(listed()) - set(market.at(NOW + n * DRIFT)) for n in range(0, 120, 4)]
 
     assert all(len(away) < 20 for away in missing)
     ever = set().union(*missing)
-    assert len(ever) > 20
+    assert len(ever) > 10
     assert ever.isdisjoint(set.intersection(*missing))
 
 
