@@ -14,9 +14,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from tests.e2e.cli_broker import CommandLine, free_port, is_ready, wait_until
-
-PATIENCE = 40.0
+from tests.e2e.cli_broker import CommandLine, free_port, is_ready
+from tests.waiting import PATIENCE, wait_until
 
 
 @dataclass

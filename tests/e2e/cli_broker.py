@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +14,9 @@ from socket import create_server
 from typing import Any
 from urllib.request import urlopen
 
-PROGRAM = Path(sys.executable).with_name("gpu-broker")
-PATIENCE = 60.0
-"""Seconds after which a wait has failed."""
+from tests.waiting import PATIENCE, wait_until
 
+PROGRAM = Path(sys.executable).with_name("gpu-broker")
 QUICK = {
     "SIMULATOR_BOOT_TIME": "200ms",
     "SIMULATOR_DRIFT": "0s",
@@ -109,14 +107,6 @@ def is_ready(port: int) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Return as soon as the condition holds; fail after PATIENCE."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it did not become so"
-        time.sleep(0.05)
 
 
 def free_port() -> int:

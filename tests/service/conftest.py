@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,7 @@ import pytest
 from broker.app import serving
 from broker.app.build import Parts
 from broker.config import load_settings
-
-PATIENCE = 30.0
-"""Seconds after which a test gives up waiting for a condition."""
-
-_BETWEEN_LOOKS = 0.02
+from tests.waiting import eventually
 
 QUICK = {
     "server.port": 0,
@@ -88,16 +83,6 @@ class Broker:
         """How many machines the simulated account holds, and whose they are."""
         _, body = await self.call("GET", "/api/v1/providers")
         return body["providers"][0]["machines"]
-
-
-async def eventually(look: Callable[[], Awaitable[Any]], patience: float = PATIENCE) -> Any:
-    """What `look` finds as soon as it finds something."""
-    async with asyncio.timeout(patience):
-        while not (found := await look()):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_BETWEEN_LOOKS):
-                    await asyncio.get_running_loop().create_future()
-        return found
 
 
 Serve = Callable[..., AbstractAsyncContextManager[Broker]]
