@@ -63,8 +63,8 @@ _NOT_LOGGED_IN = re.compile(r"\[(?:net|accepted|preauth)\]")
 _DETACHED = re.compile(r"\(tmux\(|:S\.[0-9]+\)")
 """Terminals of tmux and screen: whoever sits before them is listed beside them."""
 
-_NEAREST = 4
-"""Our shell, the login shell, perhaps a forced command, and then the SSH daemon must come."""
+_NEAREST = 3
+"""Our shell, the login shell, and then the SSH daemon must come."""
 _DEEPEST = 8
 """Processes of one connection above each other; OpenSSH has two."""
 

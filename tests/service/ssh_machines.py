@@ -46,7 +46,10 @@ class Machine:
     """A real SSH server on loopback, and what it has seen."""
 
     authorized: set[str] = field(default_factory=lambda: {KEY.public_line})
+    drops_logins: bool = False
     runs_commands: bool = True
+    shell: tuple[str, str] = ("sh", "/bin/sh")
+    """What a command's shell is called, and what it is."""
     connected: int = 0
     started: int = 0
     tried_keys: int = 0
@@ -79,9 +82,16 @@ class Machine:
 
     async def _shell(self, process: asyncssh.SSHServerProcess[str]) -> None:
         shell = await asyncio.create_subprocess_exec(
-            "sh", "-c", process.command or "", stdout=-1, stderr=-1, stdin=-3
+            self.shell[0],
+            "-c",
+            f"{process.command}\nexit $?",  # or the shell would become the command
+            executable=self.shell[1],
+            stdout=-1,
+            stderr=-1,
+            stdin=-1,
         )
-        stdout, stderr = await shell.communicate()
+        typed = await process.stdin.read()
+        stdout, stderr = await shell.communicate(typed.encode())
         process.stdout.write(stdout.decode())
         process.stderr.write(stderr.decode())
         process.exit(shell.returncode or 0)
@@ -90,8 +100,10 @@ class Machine:
 class _Server(asyncssh.SSHServer):
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self.connection: asyncssh.SSHServerConnection | None = None
 
-    def connection_made(self, _: asyncssh.SSHServerConnection) -> None:
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self.connection = conn
         self.machine.connected += 1
 
     def connection_lost(self, _: Exception | None) -> None:
@@ -105,6 +117,8 @@ class _Server(asyncssh.SSHServer):
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         self.machine.tried_keys += 1
+        if self.machine.drops_logins and self.connection is not None:
+            self.connection.abort()
         shown = {" ".join(line.split()[:2]) for line in self.machine.authorized}
         return username == "root" and public(key) in shown
 

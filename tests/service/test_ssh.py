@@ -91,10 +91,14 @@ class TestLogin:
         )
         assert [f"{n}\n" for n in range(60)] == [result.stdout for result in results]
 
-    async def test_the_probes_run_over_a_real_login(
+
+class TestProbes:
+    """Command, shell, driver and parser must fit together."""
+
+    async def test_the_driver_and_the_keys_are_read_over_a_real_login(
         self, pool: SshPool, boot: Boot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Command, shell, driver and parser must fit together."""
+        """With a driver that is found on the PATH."""
         driver = tmp_path / "nvidia-smi"
         driver.write_text(
             "#!/bin/sh\n"
@@ -111,6 +115,24 @@ class TestLogin:
         assert seen.admits(KEY.public_line)
         assert not seen.admits(OTHER_KEY.public_line)
         assert parse_idle(await log_in(pool, machine, IDLE_COMMAND)).gpu_util == 41
+
+    @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no process list in /proc")
+    async def test_logins_of_the_ssh_daemon_are_seen_in_the_process_list(
+        self, pool: SshPool, boot: Boot, tmp_path: Path
+    ) -> None:
+        """The daemon names its processes; ours is the one that our command runs under."""
+        daemon = tmp_path / "sshd"
+        daemon.symlink_to("/bin/sh")
+        machine = await boot()
+        machine.shell = ("sshd: root@notty", str(daemon))
+        before = parse_idle(await log_in(pool, machine, IDLE_COMMAND)).users
+        somebody = await asyncio.create_subprocess_exec(
+            "sshd: ann@pts/0", "-c", "read line", executable=daemon, stdin=-1
+        )
+        during = parse_idle(await log_in(pool, machine, IDLE_COMMAND)).users
+        await somebody.communicate(b"bye\n")
+        assert before is not None
+        assert during == before + 1
 
 
 class TestHostKey:

@@ -110,6 +110,13 @@ class TestNotYet:
         await asyncio.wait(waiting)
         pool.close()
 
+    async def test_the_connection_drops_in_the_login(self, pool: SshPool, boot: Boot) -> None:
+        """That is no word about the key."""
+        machine = await boot()
+        machine.drops_logins = True
+        async with not_yet(NotYetReason.CLOSED):
+            await log_in(pool, machine)
+
     async def test_the_command_does_not_end(self, pool: SshPool, boot: Boot) -> None:
         """A driver that hangs: the machine is hung up on."""
         machine = await boot()
