@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from broker.app.identity import ensure_deployment_id, own_key, prepare_data_dir, sealing_key
+from broker.app.identity import (
+    Deployment,
+    ensure_deployment,
+    own_key,
+    prepare_data_dir,
+    sealing_key,
+)
 from broker.clock import utcnow
 from broker.config import Settings
 from broker.decide.plan import Policy
@@ -45,7 +51,7 @@ class Parts:
     """The broker, put together."""
 
     settings: Settings
-    deployment: str
+    deployment: Deployment
     providers: Mapping[str, Provider]
     tools: Tools
     metrics: Metrics
@@ -80,13 +86,13 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
         key = sealing_key(settings.data_dir)
         store = await Store.open(settings.database.url, key=key, now=utcnow())
         stack.push_async_callback(store.close)
-        deployment_id = await ensure_deployment_id(
+        deployment = await ensure_deployment(
             store, settings.data_dir, settings.lifecycle.deployment_id
         )
-        deployment = deployment_part(deployment_id)
+        part = deployment_part(deployment.id)
         providers = await open_providers(settings, settings.data_dir)
         metrics = Metrics(providers)
-        tools = _tools(settings, store, providers, metrics, deployment)
+        tools = _tools(settings, store, providers, metrics, part)
         for door in tools.doors.values():
             stack.push_async_callback(door.close)
         for fleet in tools.fleets.values():
@@ -105,7 +111,7 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             workers=workers,
             sessions=Sessions(tools, workers),
             idle=IdleWatch(tools, workers, ssh),
-            sweeper=Sweeper(tools, workers, await _policy(settings, store, deployment), metrics),
+            sweeper=Sweeper(tools, workers, await _policy(settings, store, part), metrics),
         )
 
 

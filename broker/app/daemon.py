@@ -21,6 +21,7 @@ from broker.config import Settings
 from broker.errors import StartupError
 from broker.logs import configure_logging, redact
 from broker.store.lock import DatabaseLock, LockHeld
+from providers.label import parse_label
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,8 @@ class Daemon:
         report = await parts.sweeper.sweep(parts.tools.doors, patience=LISTING_PATIENCE)
         for applied in report.actions:
             log.info("At the start: %s %s", applied.action, applied.reason)
+        if parts.deployment.is_new:
+            _warn_of_predecessors(parts)
         await self._timers.start()
         gc.freeze()
         self._is_ready = parts.sessions.is_open = True
@@ -174,3 +177,20 @@ def _url(settings: Settings, port: int) -> str:
 def _tell_of_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("%s ended with an error.", task.get_name(), exc_info=error)
+
+
+def _warn_of_predecessors(parts: Parts) -> None:
+    """A broker that forgot who it was must say so where the accounts hold brokers' machines."""
+    for name, fleet in parts.tools.fleets.items():
+        instances = fleet.latest.instances if fleet.latest else ()
+        labels = [label for one in instances if (label := parse_label(one.label)) is not None]
+        if labels:
+            others = ", ".join(sorted({label.deployment for label in labels}))
+            log.warning(
+                "This is a new deployment, and %s holds %d machines of other brokers (%s). If one "
+                "of them was this broker, set DEPLOYMENT_ID to its id, or end its machines with "
+                "`gpu-broker cleanup-orphans --deployment ID --execute`.",
+                name,
+                len(labels),
+                others,
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -48,18 +49,28 @@ def read_deployment_id(data_dir: Path) -> str | None:
     return path.read_text().strip() or None if path.exists() else None
 
 
-async def ensure_deployment_id(store: Store, data_dir: Path, configured: str | None) -> str:
-    """The deployment id, in the database and beside it: either can restore the other."""
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Which broker this is, in the labels of its machines."""
+
+    id: str
+    is_new: bool
+    """Nobody remembered an id: it was made at this start."""
+
+
+async def ensure_deployment(store: Store, data_dir: Path, configured: str | None) -> Deployment:
+    """The deployment, remembered in the database and beside it: either restores the other."""
     remembered = await store.meta(_META)
     on_disk = read_deployment_id(data_dir)
-    deployment_id = configured or remembered or on_disk or _new_id()
+    known = configured or remembered or on_disk
+    deployment_id = known or _new_id()
     if remembered != deployment_id:
         await store.set_meta(_META, deployment_id)
     if on_disk != deployment_id:
         path = data_dir / "deployment-id"
         path.unlink(missing_ok=True)
         _write_once(path, deployment_id)
-    return deployment_id
+    return Deployment(deployment_id, is_new=known is None)
 
 
 def _new_id() -> str:
