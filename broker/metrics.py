@@ -119,7 +119,9 @@ class Metrics:
             registry=registry,
         )
         self._destroy_failures = Counter(
-            "gpu_destroy_failures_total", "Destroy calls that failed.", registry=registry
+            "gpu_destroy_failures_total",
+            "Destroy calls that failed or had no effect.",
+            registry=registry,
         )
         self._verify_seconds = Histogram(
             "gpu_ssh_verify_duration_seconds",
@@ -226,6 +228,8 @@ class Metrics:
                 self._verified(session, change.attempt)
             case "doom":
                 self._verify_failures.inc()
+            case "destroy-again":
+                self._destroy_failures.inc()
         if session.is_final:
             reason = session.reason or Reason.INTERNAL_ERROR
             self._ended.labels(session.offer.provider, reason).inc()

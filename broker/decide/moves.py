@@ -1,6 +1,7 @@
 """What each thing that happens to a session writes, as values: one transaction each.
 
 Every function takes what was read and an instant, and returns the `Change` to commit.
+All raise IllegalMove for a session that is final: nothing happens to it any more.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from broker.decide.confidence import BLAMES_OFFER
 from broker.decide.plain import plain
-from broker.decide.states import Move, advance
+from broker.decide.states import IllegalMove, Move, advance
 from broker.model import (
     Access,
     Accrual,
@@ -59,8 +60,8 @@ def launch(session: Session, attempt: Attempt, now: datetime) -> Change:
 def accept(
     session: Session, attempt: Attempt, instance: Instance, now: datetime, timeout: timedelta
 ) -> Change:
-    """The provider has made an instance: the meter and the deadline run from here."""
-    begins_at = attempt.accepted_at or now
+    """The provider has made an instance: the meter and the deadline run from its making."""
+    begins_at = attempt.accepted_at or _made_at(attempt, instance, now)
     price = instance.price_per_hour or attempt.price_per_hour
     made = replace(
         attempt,
@@ -251,6 +252,15 @@ def destroying(
     return Change("destroying", session, asked, (event,))
 
 
+def destroy_again(session: Session, attempt: Attempt, accepted_at: datetime) -> Change:
+    """The last acceptance had no effect, and there is a new one: the machine is billed until it.
+
+    No event: this may repeat itself for days, and `destroy_fails` tells of it now and then.
+    """
+    _require_open(session, "destroy again")
+    return Change("destroy-again", session, replace(attempt, destroy_accepted_at=accepted_at))
+
+
 def destroy_fails(session: Session, attempt: Attempt, detail: str, now: datetime) -> Change:
     """The provider does not destroy; it is asked again without end."""
     asked = replace(attempt, destroy_asked_at=attempt.destroy_asked_at or now)
@@ -309,6 +319,11 @@ def conclude(change: Change, now: datetime) -> Change:
     return replace(change, session=over, events=(*change.events, event), forget_confidential=True)
 
 
+def _made_at(attempt: Attempt, instance: Instance, now: datetime) -> datetime:
+    """Since when the instance is billed: the provider's word, if it can be true."""
+    return min(max(instance.created_at or now, attempt.started_at), now)
+
+
 def _meter(session: Session, attempt: Attempt) -> Accrual:
     return Accrual(
         session_id=session.id,
@@ -346,4 +361,11 @@ def _why(attempt: Attempt, reason: Reason, detail: str) -> dict[str, Any]:
 
 
 def _event(kind: str, session: Session, now: datetime, data: Mapping[str, Any]) -> Event:
+    """What happened to `session` as it was read; raises IllegalMove where that is final."""
+    _require_open(session, kind)
     return Event(kind, now, session.id, {key: plain(value) for key, value in data.items()})
+
+
+def _require_open(session: Session, what: str) -> None:
+    if session.is_final:
+        raise IllegalMove(session.status, what)

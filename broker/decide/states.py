@@ -50,9 +50,9 @@ MOVES: Mapping[Status, Mapping[Move, Status]] = {
 
 
 class IllegalMove(Exception):
-    """A move that is not in the table."""
+    """A move that is not in the table, or anything that happens to a final session."""
 
-    def __init__(self, status: Status, move: Move) -> None:
+    def __init__(self, status: Status, move: str) -> None:
         super().__init__(f"a session that is {status} cannot {move}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from broker.decide import moves
@@ -10,6 +11,7 @@ from broker.decide.pauses import growing
 from broker.model import Attempt, Session
 from broker.usecases.launch import Tools
 from broker.usecases.workers import Effort
+from providers.base import Instance, InstanceStatus
 from providers.errors import NotFound, ProviderError
 
 log = logging.getLogger(__name__)
@@ -21,68 +23,103 @@ _TRIES_THAT_SHOUT = frozenset({1, 3, 10, 30})
 _SHOUT_EVERY = 100
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What this process has seen of an instance that is to be gone."""
+
+    is_up: bool = False
+    """When last looked at it was there, and not on its way out."""
+    absent_at: datetime | None = None
+    """When the first of the lists in a row was asked for that do not have it."""
+
+    def look(self, instance: Instance) -> None:
+        self.is_up = instance.status is not InstanceStatus.ENDING
+        self.absent_at = None
+
+
 class Teardown:
     """The step DESTROY: one call to destroy, one look for the proof."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._absent_at: dict[str, datetime] = {}
+        self._seen: dict[str, _Seen] = {}
 
     async def destroy(self, session: Session, attempt: Attempt, effort: Effort) -> timedelta | None:
         """Ask for the end, then look whether it has come. Repeated without end."""
-        door = self._tools.doors[attempt.offer.provider]
-        instance_id = attempt.instance_id or ""
-        asked_at = self._tools.now()
         try:
-            await door.destroy(instance_id)
+            trouble = await self._ask(session, attempt)
+            proof = await self._proof(attempt)
         except NotFound:
-            await self._gone(session, attempt, "the provider answered that it is gone")
-            return None
-        except ProviderError as error:
-            await self._shout(session, effort, error)
-            return self._pause(attempt, effort)
-        if attempt.destroy_accepted_at is None:
-            accepted_at = self._tools.now()
-            await self._tools.journal.apply(
-                session.id, lambda s, a: moves.destroying(s, a, asked_at, accepted_at)
-            )
-        proof = await self._proof(attempt)
+            trouble, proof = None, "the provider answered that it is gone"
+        if trouble is not None:
+            await self._shout(session, effort, trouble)
         if proof is None:
             return self._pause(attempt, effort)
         await self._gone(session, attempt, proof)
         return None
 
+    async def _ask(self, session: Session, attempt: Attempt) -> str | None:
+        """Ask the provider once; returns what is wrong. Raises NotFound where it is gone."""
+        tools = self._tools
+        asked_at = tools.now()
+        try:
+            await tools.doors[attempt.offer.provider].destroy(attempt.instance_id or "")
+        except NotFound:
+            raise
+        except ProviderError as error:
+            return str(error)
+        return await self._accepted(session, attempt, asked_at)
+
+    async def _accepted(self, session: Session, attempt: Attempt, asked_at: datetime) -> str | None:
+        """Write down the acceptance; returns what is wrong where the one before had no effect."""
+        tools = self._tools
+        now = tools.now()
+        if attempt.destroy_accepted_at is None:
+            await tools.journal.apply(
+                session.id, lambda s, a: moves.destroying(s, a, asked_at, now)
+            )
+            return None
+        if not self._seen.get(attempt.label, _Seen()).is_up:
+            return None
+        await tools.journal.apply(session.id, lambda s, a: moves.destroy_again(s, a, now))
+        return "The provider accepts it, and the machine stays as it was."
+
     async def _proof(self, attempt: Attempt) -> str | None:
-        """How it is proved that the instance is gone; None while it is not."""
+        """How it is proved that the instance is gone; None while it is not, or not known.
+
+        Raises NotFound where the provider says so.
+        """
+        seen = self._seen.setdefault(attempt.label, _Seen())
         provider = attempt.offer.provider
         instance_id = attempt.instance_id or ""
         try:
             if self._tools.doors[provider].capabilities.direct_proof:
-                await self._tools.doors[provider].get(instance_id)
+                seen.look(await self._tools.doors[provider].get(instance_id))
                 return None
             listing = await self._tools.fleets[provider].since(self._tools.now())
         except NotFound:
-            return "the provider answered that it is gone"
+            raise
         except ProviderError:
             return None
-        if instance_id in listing.by_id:
-            self._absent_at.pop(attempt.label, None)
+        instance = listing.by_id.get(instance_id)
+        if instance is not None:
+            seen.look(instance)
             return None
-        absent_at = self._absent_at.setdefault(attempt.label, listing.asked_at)
-        if listing.asked_at - absent_at < _BETWEEN_LISTS:
+        seen.absent_at = seen.absent_at or listing.asked_at
+        if listing.asked_at - seen.absent_at < _BETWEEN_LISTS:
             return None
         return "two complete lists in a row were without it"
 
     async def _gone(self, session: Session, attempt: Attempt, proof: str) -> None:
         tools = self._tools
-        self._absent_at.pop(attempt.label, None)
+        self._seen.pop(attempt.label, None)
         tools.inventory.release(attempt.offer)
         await tools.journal.apply(session.id, lambda s, a: moves.gone(s, a, proof, tools.now()))
 
-    async def _shout(self, session: Session, effort: Effort, error: ProviderError) -> None:
+    async def _shout(self, session: Session, effort: Effort, trouble: str) -> None:
         if effort.tries not in _TRIES_THAT_SHOUT and effort.tries % _SHOUT_EVERY:
             return
-        detail = f"Destroying failed {effort.tries} times, it is tried on: {error}"
+        detail = f"Destroying failed {effort.tries} times, it is tried on: {trouble}"
         log.error("%s", detail, extra={"session_id": session.id, "action": "destroy"})
         await self._tools.journal.apply(
             session.id, lambda s, a: moves.destroy_fails(s, a, detail, self._tools.now())
