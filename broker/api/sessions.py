@@ -24,6 +24,7 @@ from broker.errors import ValidationFailed
 from broker.model import Confidential, Criteria, Request, Session, Status
 from broker.store import Store
 from broker.usecases.idle import IdleWatch
+from broker.usecases.opening import Opening
 from broker.usecases.sessions import Sessions
 
 _NOTE = "Full SSH diagnostics require client-side SSH access."
@@ -33,8 +34,14 @@ class SessionRoutes:
     """Handlers of `/api/v1/sessions`."""
 
     def __init__(
-        self, sessions: Sessions, idle: IdleWatch, store: Store, now: Callable[[], datetime]
+        self,
+        opening: Opening,
+        sessions: Sessions,
+        idle: IdleWatch,
+        store: Store,
+        now: Callable[[], datetime],
     ) -> None:
+        self._opening = opening
         self._sessions = sessions
         self._idle = idle
         self._store = store
@@ -68,7 +75,7 @@ class SessionRoutes:
         parse_query(NoQuery, request)
         body = await parse_body(SessionCreate, request)
         confidential = Confidential(env=body.env, on_start_cmd=body.on_start_cmd)
-        opened = await self._sessions.open(
+        opened = await self._opening.open(
             _request(body), confidential, public_key=body.ssh_public_key, disk_gb=body.disk_gb
         )
         answer = {

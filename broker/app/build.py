@@ -31,6 +31,7 @@ from broker.usecases.idle import IdleWatch
 from broker.usecases.inventory import Inventory
 from broker.usecases.journal import Journal
 from broker.usecases.launch import Launcher, Tools
+from broker.usecases.opening import Opening
 from broker.usecases.rules import Keyring, Rules
 from broker.usecases.sessions import Sessions
 from broker.usecases.teardown import Teardown
@@ -56,6 +57,7 @@ class Parts:
     tools: Tools
     metrics: Metrics
     workers: Workers
+    opening: Opening
     sessions: Sessions
     idle: IdleWatch
     sweeper: Sweeper
@@ -109,6 +111,7 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             tools=tools,
             metrics=metrics,
             workers=workers,
+            opening=Opening(tools, workers),
             sessions=Sessions(tools, workers),
             idle=IdleWatch(tools, workers, ssh),
             sweeper=Sweeper(tools, workers, await _policy(settings, store, part), metrics),

@@ -74,12 +74,12 @@ class Daemon:
             _warn_of_predecessors(parts)
         await self._timers.start()
         gc.freeze()
-        self._is_ready = parts.sessions.is_open = True
+        self._is_ready = parts.opening.is_open = True
         log.info("Ready.")
 
     async def stop(self) -> None:
         """Take nothing new, stop the timers; machines and rows stay."""
-        self._is_ready = self._parts.sessions.is_open = False
+        self._is_ready = self._parts.opening.is_open = False
         await self._timers.stop()
         if self._starting is not None:
             self._starting.cancel()

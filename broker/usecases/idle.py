@@ -15,7 +15,7 @@ from broker.ssh.connection import SshPool
 from broker.ssh.errors import SshError
 from broker.ssh.probe import IDLE_COMMAND, parse_idle
 from broker.usecases.launch import Tools
-from broker.usecases.sessions import digest
+from broker.usecases.opening import digest
 from broker.usecases.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,8 @@ class IdleWatch:
         now = self._tools.now()
         if state.since != session.idle_since:
             session = await self._tools.journal.apply(
-                session.id, lambda s, _: moves.mark_idle(s, state.since, now)
+                session.id,
+                lambda s, _: moves.mark_idle(s, state.since, now) if _is_wanted(s) else None,
             )
         threshold = session.request.idle_threshold
         if threshold is not None and _is_wanted(session):
