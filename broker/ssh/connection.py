@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 from broker.ssh.dial import Line, dial, identification
 from broker.ssh.errors import NotYet, NotYetReason
@@ -49,7 +51,7 @@ class SshPool:
         try:
             async with asyncio.timeout(timeout.total_seconds()):
                 line = await dial(endpoint, self._lookups, timeout)
-                job = self._logins.submit(run_command, line, user, key, command, host_keys)
+                job = self._begin(line, partial(run_command, line, user, key, command, host_keys))
                 return await self._finish(job, line)
         except TimeoutError:
             raise NotYet(NotYetReason.TIMED_OUT) from None
@@ -74,6 +76,13 @@ class SshPool:
             line.close()
         for pool in (self._logins, self._lookups):
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(self, line: Line, login: Callable[[], SshResult]) -> Future[SshResult]:
+        try:
+            return self._logins.submit(login)
+        except RuntimeError:  # the pool was closed meanwhile
+            line.release()
+            raise NotYet(NotYetReason.CLOSED) from None
 
     async def _finish(self, job: Future[SshResult], line: Line) -> SshResult:
         self._lines.add(line)

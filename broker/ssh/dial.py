@@ -13,9 +13,13 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from broker.ssh.errors import NotYet, NotYetReason
 from providers.base import Endpoint
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _Address = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 
@@ -36,21 +40,24 @@ class Line(socket.socket):
         self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.greeting = b""
         """What the server has sent so far; read once more by the first to call `recv`."""
-        self.turn: threading.Lock | None = None
-        """Where given: held by the thread that reads here, except while it waits to read."""
         self._freeing = threading.Lock()
+        self._turn: threading.Lock | None = None
+        self._worker = 0
+
+    def take_turns(self, turn: threading.Lock) -> None:
+        """Let go of `turn`, which the calling thread holds, whenever that thread waits here."""
+        self._turn, self._worker = turn, threading.get_ident()
 
     def recv(self, bufsize: int, flags: int = 0) -> bytes:
         if self.greeting:
             part, self.greeting = self.greeting[:bufsize], self.greeting[bufsize:]
             return part
-        if self.turn is None:
+        with self._letting_others():
             return super().recv(bufsize, flags)
-        self.turn.release()
-        try:
-            return super().recv(bufsize, flags)
-        finally:
-            self.turn.acquire()
+
+    def send(self, data: ReadableBuffer, flags: int = 0) -> int:
+        with self._letting_others():
+            return super().send(data, flags)
 
     def close(self) -> None:
         """Hang up: whoever reads or writes learns it at once."""
@@ -61,6 +68,17 @@ class Line(socket.socket):
         """Hang up and free the file descriptor."""
         with self._freeing:
             super().close()
+
+    @contextmanager
+    def _letting_others(self) -> Iterator[None]:
+        if self._turn is None or self._worker != threading.get_ident():
+            yield
+            return
+        self._turn.release()
+        try:
+            yield
+        finally:
+            self._turn.acquire()
 
 
 async def dial(endpoint: Endpoint, lookups: Executor, limit: timedelta) -> Line:
@@ -74,7 +92,7 @@ async def dial(endpoint: Endpoint, lookups: Executor, limit: timedelta) -> Line:
             addresses = await _resolve(endpoint, lookups)
             share = limit.total_seconds() / len(addresses)
             for family, address in addresses[:-1]:
-                with suppress(OSError):
+                with suppress(OSError, NotYet):
                     async with asyncio.timeout(share):
                         return await _open(family, address)
             return await _open(*addresses[-1])

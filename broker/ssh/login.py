@@ -128,7 +128,7 @@ class _Transport(paramiko.Transport):
 
     def run(self) -> None:
         with _TURN:
-            self._line.turn = _TURN
+            self._line.take_turns(_TURN)
             super().run()
 
 

@@ -38,7 +38,7 @@ async def until(condition: Callable[[], bool]) -> None:
     """Wait, a bounded time, for what another task or thread is about to do."""
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 (the other side is a thread of another library)
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0)
 
 
 @dataclass

@@ -83,6 +83,12 @@ class TestLogin:
         result = await log_in(pool, await boot(), f"flood stdout {size}")
         assert (len(result.stdout), result.exit_code) == (size, 0)
 
+    async def test_a_machine_is_found_by_its_name(self, pool: SshPool, boot: Boot) -> None:
+        """Each of the name's addresses is tried: here IPv6 may come first, and nobody is there."""
+        machine = await boot()
+        named = Endpoint("localhost", machine.port)
+        assert (await log_in(pool, named)).exit_code == 0
+
     async def test_many_machines_are_logged_in_to_at_once(self, pool: SshPool, boot: Boot) -> None:
         """More than there are threads."""
         machines = [await boot() for _ in range(5)]
@@ -232,6 +238,15 @@ class TestEnd:
         pool.close()
         with pytest.raises(NotYet):
             await login
+
+    async def test_a_closed_pool_logs_in_nowhere(self, boot: Boot) -> None:
+        """Whoever still asks is told, and leaves no connection behind."""
+        pool = SshPool(threads=1)
+        pool.close()
+        machine = await boot()
+        with pytest.raises(NotYet):
+            await log_in(pool, machine)
+        await until(lambda: machine.closed == machine.connected)
 
     async def test_no_connection_is_left_open(
         self, pool: SshPool, boot: Boot, listen: Listen
