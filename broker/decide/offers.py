@@ -108,7 +108,7 @@ def matches(listed: Listed, wanted: Filter, disk_gb: int = INCLUDED_DISK_GB) -> 
         and (wanted.gpu_types is None or offer.gpu_type in wanted.gpu_types)
         and offer.gpu_count >= wanted.min_gpu_count
         and offer.vram_gb >= wanted.min_vram
-        and (wanted.max_price is None or _price(listed, disk_gb) <= wanted.max_price)
+        and (wanted.max_price is None or price_of(listed, disk_gb) <= wanted.max_price)
         and listed.confidence >= wanted.min_availability_confidence
         and _reaches(offer.reliability, wanted.min_reliability)
         and _reaches(offer.cuda_version, wanted.min_cuda)
@@ -126,13 +126,11 @@ def is_trusted(offer: Offer) -> bool:
     )
 
 
-def price_for(offer: Offer, disk_gb: int) -> Decimal:
+def price_of(listed: Listed, disk_gb: int) -> Decimal:
     """USD per hour with that disk, as it is shown: six decimals."""
-    return shown(offer.price_with_disk(disk_gb))
-
-
-def _price(listed: Listed, disk_gb: int) -> Decimal:
-    return listed.price if disk_gb == INCLUDED_DISK_GB else price_for(listed.offer, disk_gb)
+    if disk_gb == INCLUDED_DISK_GB:
+        return listed.price
+    return shown(listed.offer.price_with_disk(disk_gb))
 
 
 def _reaches(value: float | None, least: float) -> bool:

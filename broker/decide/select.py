@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from broker.decide.money import shown
-from broker.decide.offers import Filter, Listed, matches, parse_gpu_types, price_for
+from broker.decide.offers import Filter, Listed, matches, parse_gpu_types, price_of
 from broker.decide.templates import Condition, parse_conditions
 from broker.model import Confidential, Criteria, Request, RetryScope, StoragePolicy
-from providers.base import Capabilities, LaunchMode, Offer, Template
+from providers.base import INCLUDED_DISK_GB, Capabilities, LaunchMode, Offer, Template
 
 _DEARER_AT_MOST = Decimal("1.25")
 """How much a stand-in may cost where the consumer named no price."""
@@ -112,10 +112,21 @@ def rank(
     now: datetime,
 ) -> list[Listed]:
     """The offers that fit, the cheapest with the disk asked for first, ties by id."""
+    is_fitting = _fitting(criteria, needs, capabilities, now)
+    return sorted(filter(is_fitting, rows), key=lambda row: _cost(row, needs))
+
+
+def _fitting(
+    criteria: Criteria, needs: Needs, capabilities: Mapping[str, Capabilities], now: datetime
+) -> Callable[[Listed], bool]:
     wanted = filter_of(criteria, needs.conditions)
     able = _able_providers(needs, capabilities)
-    fitting = (row for row in rows if row.offer.provider in able and fits(row, wanted, needs, now))
-    return sorted(fitting, key=lambda row: (price_for(row.offer, needs.disk_gb), row.id))
+    return lambda row: row.offer.provider in able and fits(row, wanted, needs, now)
+
+
+def _cost(row: Listed, needs: Needs) -> tuple[Decimal, str]:
+    """What makes one offer cheaper than another: the price with the disk asked for, the id."""
+    return price_of(row, needs.disk_gb), row.id
 
 
 def _able_providers(needs: Needs, capabilities: Mapping[str, Capabilities]) -> frozenset[str]:
@@ -134,7 +145,16 @@ def choose(
     now: datetime,
 ) -> Listed | None:
     """The cheapest offer that fits, with the disk asked for; None where none does."""
-    return next(iter(rank(rows, criteria, needs, capabilities, now)), None)
+    is_fitting = _fitting(criteria, needs, capabilities, now)
+    has_no_less_disk = needs.disk_gb >= INCLUDED_DISK_GB
+    best, least = None, None
+    for row in rows:
+        # More disk never makes an offer cheaper, so most of a market needs no closer look.
+        if least is not None and has_no_less_disk and row.price > least[0]:
+            continue
+        if is_fitting(row) and (least is None or _cost(row, needs) < least):
+            best, least = row, _cost(row, needs)
+    return best
 
 
 def stand_ins(
