@@ -132,12 +132,14 @@ class Feed:
     async def _read(self) -> None:
         begun_at = self._now()
         try:
-            self._take(await self._door.list_offers(), begun_at)
+            listing = await self._door.list_offers()
         except ProviderError as error:
             self._fail(error)
         except Exception:
             log.exception("The offers of %s cannot be read.", self.name)
             self._fail(BadResponse())
+        else:
+            self._take(listing, begun_at)
         finally:
             self.attempts += 1
             self.is_read.set()

@@ -150,13 +150,9 @@ class Inventory:
             return listed
         provider = offer_id.partition("-")[0]
         self._require_readable(provider)
-        if listed is None and not self._was_seen(offer_id):
+        if listed is None and offer_id not in self._last_seen:
             return None
         return Gone(offer_id, provider)
-
-    def _was_seen(self, offer_id: str) -> bool:
-        seen_at = self._last_seen.get(offer_id)
-        return seen_at is not None and seen_at > self._now() - _GONE_FOR
 
     def _require_readable(self, provider: str) -> None:
         feed = self._feeds.get(provider)
@@ -282,7 +278,5 @@ class Inventory:
             self._last_seen.update(dict.fromkeys(gone, last.taken_at))
         since = new.taken_at - _GONE_FOR
         self._last_seen = {
-            offer_id: seen_at
-            for offer_id, seen_at in self._last_seen.items()
-            if seen_at > since and offer_id not in listed
+            offer_id: seen_at for offer_id, seen_at in self._last_seen.items() if seen_at > since
         }

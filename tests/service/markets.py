@@ -60,9 +60,12 @@ class ScriptedMarket:
         self.answers = asyncio.Event()
         """Set: the market answers; cleared: it keeps its callers waiting."""
         self.answers.set()
+        self.is_asked = asyncio.Event()
+        """Set when its offers are asked for."""
 
     async def list_offers(self) -> OfferList:
         self.readings += 1
+        self.is_asked.set()
         await self.answers.wait()
         if self.error is not None:
             raise self.error

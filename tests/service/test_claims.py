@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
@@ -15,7 +16,7 @@ from broker.store import Store
 from broker.usecases.inventory import Gone, Inventory
 from providers.base import Offer
 from tests import builders
-from tests.offers import a_failure, a_request, an_offer
+from tests.offers import a_failure, a_request, an_offer, minutes
 from tests.service.markets import Clock, ScriptedMarket, inventory_of
 from tests.service.store_examples import opened
 
@@ -132,6 +133,28 @@ async def test_an_unconfirmed_claim_outlives_every_reading(store: Store, clock: 
     await inventory.refresh_all()
 
     assert ids(inventory) == []
+    assert inventory.readings()["cloud"].is_ok
+
+
+async def test_a_reading_that_was_under_way_does_not_give_a_rented_offer_back(
+    store: Store, clock: Clock
+) -> None:
+    """What it shows may be from before the rental."""
+    market = ScriptedMarket("cloud", ONE)
+    inventory = inventory_of(store, clock, market)
+    await inventory.refresh_all()
+    market.answers.clear()
+    market.is_asked.clear()
+    reading = asyncio.create_task(inventory.refresh("cloud"))
+    await market.is_asked.wait()
+    clock.pass_by(seconds=1)
+    inventory.claim(ONE)
+    inventory.confirm(ONE, clock.now)
+    clock.pass_by(seconds=1)
+    market.answers.set()
+    await reading
+
+    assert ids(inventory) == []
 
 
 async def test_a_stand_in_is_taken_as_well(store: Store, clock: Clock) -> None:
@@ -174,6 +197,15 @@ async def test_failures_lower_confidence_and_pass_the_offer_over(
     clock.pass_by(minutes=20)
     await inventory.refresh_all()
     inventory.release(ONE)
+    assert [row.confidence for row in inventory.listed()] == [1.0]
+
+
+async def test_confidence_returns_when_the_failure_grows_old(store: Store, clock: Clock) -> None:
+    """No reading is needed for that."""
+    inventory = await read(store, clock, ONE)
+    inventory.note_failure(a_failure(ONE, clock.now - minutes(29)))
+    assert [row.confidence for row in inventory.listed()] == [0.7]
+    clock.pass_by(minutes=1)
     assert [row.confidence for row in inventory.listed()] == [1.0]
 
 

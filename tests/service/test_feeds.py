@@ -68,7 +68,7 @@ async def test_a_caller_that_leaves_poisons_nothing(
     market.answers.clear()
     impatient = asyncio.create_task(inventory.refresh("cloud"))
     patient = asyncio.create_task(inventory.refresh("cloud"))
-    await asyncio.sleep(0)
+    await market.is_asked.wait()
     impatient.cancel()
     market.answers.set()
     await patient

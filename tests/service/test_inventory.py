@@ -246,6 +246,7 @@ async def test_a_listing_that_did_not_change_need_not_be_sent_again(
     async with client.get("/api/v1/inventory") as answer:
         tag = answer.headers["ETag"]
     site.clock.pass_by(seconds=5)
+    assert (await get(client, "inventory"))["providers"]["cloud"]["age_seconds"] == 5
     known = {"If-None-Match": f'"other", {tag}'}
     async with client.get("/api/v1/inventory", headers=known) as answer:
         assert (answer.status, await answer.read(), answer.headers["ETag"]) == (304, b"", tag)
