@@ -17,6 +17,7 @@ from broker.ssh.errors import NotYet, NotYetReason
 from broker.ssh.keys import generate
 from broker.ssh.login import SshResult
 from providers.base import Endpoint
+from tests.waiting import eventually
 
 LONG = timedelta(seconds=60)
 """Never waited for: what must happen happens at once."""
@@ -35,10 +36,12 @@ def public(host_key: asyncssh.SSHKey) -> str:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait, a bounded time, for what another task or thread is about to do."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 (the other side is a thread of another library)
-            await asyncio.sleep(0)
+    """Wait for what another task or thread is about to do."""
+
+    async def look() -> bool:
+        return condition()
+
+    await eventually(look)
 
 
 @dataclass
