@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from broker.decide.confidence import REMEMBERED, FailureMemory, Troubled
-from broker.decide.offers import DEFAULT_SORT, Filter, GpuTypes, Listed, matches, sort_listed
+from broker.decide.offers import (
+    DEFAULT_SORT,
+    Filter,
+    GpuTypes,
+    Listed,
+    matches,
+    parse_gpu_types,
+    sort_listed,
+)
 from broker.decide.select import choose, needs_of, stand_ins
 from broker.decide.view import Source, View, view_of
 from broker.errors import Detail, NotFound, ProviderUnavailable, ValidationFailed
@@ -195,9 +203,11 @@ class Inventory:
         template: Template | None = None,
     ) -> Offer | None:
         """Claim the cheapest offer that fits the criteria of `request`; None where none does."""
+        criteria = request.criteria
+        gpu_types = parse_gpu_types(criteria.gpu_type) if criteria.gpu_type else None
         row = choose(
-            self.listed(),
-            request.criteria,
+            self.listed(gpu_types),
+            criteria,
             needs_of(request, confidential, template),
             self._capabilities(),
             self._now(),

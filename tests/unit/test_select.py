@@ -16,6 +16,7 @@ from broker.decide.offers import (
     Listed,
     markets_of,
     matches,
+    near_misses,
     parse_gpu_types,
     sort_listed,
 )
@@ -131,6 +132,24 @@ def test_a_doubtful_offer_is_left_out_where_confidence_is_asked_for() -> None:
 
     assert matches(doubtful, Filter(min_availability_confidence=0.7))
     assert not matches(doubtful, Filter(min_availability_confidence=0.71))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("a100", {"a100": ["A100 PCIE", "A100 SXM4"]}),
+        ("RTX 4090, a100 sxm4", {}),
+        ("a100*", {}),
+        ("B200", {}),
+        ("H100, RTX", {"RTX": ["RTX 4090"]}),
+        ("--, ", {}),
+    ],
+)
+def test_a_name_that_nothing_has_is_compared_with_the_beginnings_of_those_there_are(
+    asked: str, expected: dict[str, list[str]]
+) -> None:
+    """To tell somebody who asks for an A100 what an A100 is called here."""
+    assert expected == near_misses(asked, ["A100 SXM4", "RTX 4090", "A100 PCIE"])
 
 
 def ids(rows: Iterable[Listed]) -> list[str]:
