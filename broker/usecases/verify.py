@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from broker.ssh.errors import HostKeyChanged, NotYet
 from broker.ssh.login import SshResult
 from broker.ssh.probe import VERIFY_COMMAND, parse_verification
 from broker.usecases.endpoint import answers_http, url
+from broker.usecases.journal import Decision
 from broker.usecases.launch import Tools
 from broker.usecases.workers import Effort
 from providers.base import Endpoint, Instance, InstanceStatus, LaunchMode
@@ -23,6 +25,7 @@ from providers.errors import ProviderError
 
 _LONGEST_TRY = timedelta(seconds=15)
 _LONGEST_PAUSE = timedelta(seconds=10)
+_SHORTEST_PAUSE = timedelta(milliseconds=10)
 _LONGEST_LOOK = timedelta(seconds=3)
 _GROWTH, _LOOK_GROWTH = 1.5, 1.1
 _MISSES = 2
@@ -39,6 +42,8 @@ class _Boot:
     misses: int = 0
     down_since: datetime | None = None
     problem: str = "The machine did not come up."
+    reason: Reason | None = None
+    """Why the attempt fails if the problem stays; None: by how far the machine came."""
     was_up: bool = False
 
 
@@ -55,7 +60,11 @@ class _Wrong:
 
 
 class _NotProved(Exception):
-    """Not yet: the message says what is missing."""
+    """Not yet: the message says what is missing, `reason` what it is if it stays so."""
+
+    def __init__(self, message: str, reason: Reason | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class Verifier:
@@ -65,21 +74,31 @@ class Verifier:
         self._tools = tools
         self._ssh = ssh
         self._boots: dict[str, _Boot] = {}
+        tools.journal.listen(self)
+
+    def session_changed(self, change: Change, _: Session) -> None:
+        """A journal tells of every change: an attempt that is over needs no memory."""
+        if change.attempt is not None and change.attempt.is_closed:
+            self._boots.pop(change.attempt.label, None)
 
     async def verify(self, session: Session, attempt: Attempt, _effort: Effort) -> timedelta | None:
         """Try once. Returns the pause before the next try; None when the attempt is decided."""
         boot = self._boots.setdefault(attempt.label, _Boot())
-        now = self._tools.now()
-        left = (attempt.deadline_at or now) - now
+        deadline_at = attempt.deadline_at or self._tools.now()
+        left = deadline_at - self._tools.now()
         pause = None
-        if left <= timedelta(0):
-            await self._doom(session, _timeout_reason(session, boot), boot.problem)
+        # A machine that came up while nobody looked gets one try after a restart.
+        if left <= timedelta(0) and boot.tries:
+            reason = boot.reason or _timeout_reason(session, boot)
+            given = deadline_at - (attempt.accepted_at or attempt.started_at)
+            await self._doom(session, reason, f"Not ready within {_span(given)}. {boot.problem}")
         else:
-            pause = await self._try(session, attempt, boot, min(left, _LONGEST_TRY))
+            patience = min(left, _LONGEST_TRY) if left > timedelta(0) else _LONGEST_TRY
+            pause = await self._try(session, attempt, boot, patience)
         if pause is None:
             self._boots.pop(attempt.label, None)
             return None
-        return max(min(pause, left), timedelta(milliseconds=10))
+        return max(min(pause, deadline_at - self._tools.now()), _SHORTEST_PAUSE)
 
     async def _try(
         self, session: Session, attempt: Attempt, boot: _Boot, patience: timedelta
@@ -88,9 +107,11 @@ class Verifier:
         interval = self._tools.rules.verify_interval
         look = growing(interval, _LOOK_GROWTH, boot.tries, _LONGEST_LOOK)
         try:
-            instance = await self._instance(attempt, boot)
-        except ProviderError as error:
-            boot.problem = f"The provider's list could not be read: {error}"
+            async with asyncio.timeout(patience.total_seconds()):
+                instance = await self._instance(attempt, boot)
+        except (ProviderError, TimeoutError) as error:
+            why = str(error) or "no answer in time"
+            boot.problem = f"The provider's list could not be read: {why}"
             return look
         if boot.misses >= _MISSES:
             detail = "The provider no longer has the machine."
@@ -103,6 +124,7 @@ class Verifier:
             await self._doom(session, wrong.reason, wrong.detail)
             return None
         if instance.status is not InstanceStatus.RUNNING:
+            boot.problem = f"The provider calls the machine {instance.status}{_words(instance)}"
             return look
         return await self._prove(session, attempt, instance, boot, patience)
 
@@ -129,21 +151,21 @@ class Verifier:
                 f"where the offer said ${quoted:f}/h."
             )
             return _Wrong(Reason.PRICE_CHANGED, detail)
-        words = f": {instance.detail}" if instance.detail else "."
         if instance.status is InstanceStatus.FAILED:
-            return _Wrong(Reason.BOOT_FAILED, f"The provider could not start the machine{words}")
-        return self._judge_down(instance, boot, words)
+            detail = f"The provider could not start the machine{_words(instance)}"
+            return _Wrong(Reason.BOOT_FAILED, detail)
+        return self._judge_down(instance, boot)
 
-    def _judge_down(self, instance: Instance, boot: _Boot, words: str) -> _Wrong | None:
+    def _judge_down(self, instance: Instance, boot: _Boot) -> _Wrong | None:
         if instance.status not in _DOWN:
             boot.down_since = None
             return None
         now = self._tools.now()
         boot.down_since = boot.down_since or now
-        boot.problem = f"The provider calls the machine {instance.status}{words}"
         if now - boot.down_since < self._tools.rules.lost_after:
             return None
-        return _Wrong(Reason.BOOT_FAILED, boot.problem)
+        detail = f"The provider calls the machine {instance.status}{_words(instance)}"
+        return _Wrong(Reason.BOOT_FAILED, detail)
 
     async def _prove(
         self,
@@ -159,19 +181,17 @@ class Verifier:
         try:
             proof = await self._proof(session, attempt, instance, patience)
         except _NotProved as missing:
-            boot.problem = str(missing)
+            boot.problem, boot.reason = str(missing), missing.reason
             return growing(self._tools.rules.verify_interval, _GROWTH, boot.tries, _LONGEST_PAUSE)
         if isinstance(proof, _Wrong):
             await self._doom(session, proof.reason, proof.detail)
             return None
-        await self._tools.journal.apply(
-            session.id, lambda s, a: _if_wanted(s, self._verified(s, a, proof))
+        now = self._tools.now()
+        await self._write(
+            session, lambda s, a: moves.verify(s, a, proof.access, proof.evidence, now)
         )
         self._tools.keyring.forget(session.id)
         return None
-
-    def _verified(self, session: Session, attempt: Attempt, proof: _Proved) -> Change:
-        return moves.verify(session, attempt, proof.access, proof.evidence, self._tools.now())
 
     async def _locate(self, session: Session, attempt: Attempt, instance: Instance) -> Session:
         """Write down the address and the true price as soon as they are known."""
@@ -246,14 +266,20 @@ class Verifier:
         if consumer_key is None and not verification.admits(session.public_key):
             raise _NotProved("The consumer's key is not on the machine yet.")
         mismatch = judge_gpus(attempt.offer, verification)
+        if mismatch is not None and mismatch.may_pass:
+            raise _NotProved(mismatch.message, Reason.WRONG_GPU)
         if mismatch is not None:
             return _Wrong(Reason.WRONG_GPU, mismatch.message)
         return _proved(access, endpoint, result, verification)
 
     async def _doom(self, session: Session, reason: Reason, detail: str) -> None:
         now = self._tools.now()
+        await self._write(session, lambda s, a: moves.doom(s, a, reason, detail, now))
+
+    async def _write(self, session: Session, decide: Decision) -> None:
+        """Write what is decided, unless the session is not wanted any more."""
         await self._tools.journal.apply(
-            session.id, lambda s, a: _if_wanted(s, moves.doom(s, a, reason, detail, now))
+            session.id, lambda s, a: decide(s, a) if s.wanted is Wanted.RUNNING else None
         )
 
 
@@ -265,8 +291,13 @@ def _proved(
     return _Proved(pinned, {"proof": "ssh", "gpus": gpus})
 
 
-def _if_wanted(session: Session, change: Change) -> Change | None:
-    return change if session.wanted is Wanted.RUNNING else None
+def _span(span: timedelta) -> str:
+    minutes = span / timedelta(minutes=1)
+    return f"{minutes:g} min" if minutes >= 1 else f"{span.total_seconds():g} s"
+
+
+def _words(instance: Instance) -> str:
+    return f": {instance.detail}." if instance.detail else "."
 
 
 def _access(session: Session, instance: Instance) -> Access:
