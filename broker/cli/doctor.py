@@ -75,11 +75,11 @@ def _examine(config: Path | None, database: str | None, simulate: str | None) ->
         remedy = "Correct it; `gpu-broker check-config` shows the outcome."
         yield from (Finding(FAIL, "settings", line, remedy) for line in wrong.message.splitlines())
     else:
+        holder_url = _holder_url(settings)
         yield _sources(config)
-        yield from _credentials(settings)
+        yield from _credentials(settings, is_served=holder_url is not None)
         yield _folder(settings.data_dir)
         yield _database(settings.database_path)
-        holder_url = _holder_url(settings)
     yield from _broker(holder_url)
     yield _state_folder()
     yield _ssh_client()
@@ -95,10 +95,12 @@ def _sources(config: Path | None) -> Finding:
     return Finding(OK, "settings", f"valid; from {', '.join(sources)}")
 
 
-def _credentials(settings: Settings) -> Iterator[Finding]:
+def _credentials(settings: Settings, *, is_served: bool) -> Iterator[Finding]:
     if not settings.enabled_providers:
+        # A broker that serves has its own settings: --simulate is told to it alone.
+        level = WARN if is_served else FAIL
         remedy = "Set VASTAI_API_KEY or TENSORDOCK_API_TOKEN, or use --simulate."
-        yield Finding(FAIL, "accounts", "no provider is configured", remedy)
+        yield Finding(level, "accounts", "no provider is configured here", remedy)
     for name in settings.enabled_providers:
         text = "simulated" if name == "simulator" else "credentials are set (***)"
         yield Finding(OK, "accounts", f"{name}: {text}")
