@@ -1,8 +1,7 @@
-"""What the contract tests share: opened providers, a clock to set, waiting for a condition."""
+"""What the contract tests share: opened providers, a clock to set, something to rent."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -11,30 +10,15 @@ from typing import Any, Protocol
 
 import pytest
 
+from broker.clock import utcnow
 from providers.base import LaunchSpec, Offer, Provider
 from providers.label import Label
 from providers.simulator import Fault, SimulatorOptions, SimulatorProvider, open_simulator
 from providers.simulator.faults import Operation, Word
+from providers.simulator.keeper import LOG_NAME
 
 START = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
-PATIENCE_SECONDS = 10.0
-"""Longer than anything that a test waits for takes on a slow machine."""
-_PAUSE_SECONDS = 0.02
-
-Probe = Callable[[], Awaitable[bool]]
-
-
-async def eventually(holds: Probe) -> None:
-    """Wait until `holds` says so; fail after a while."""
-
-    async def ask() -> None:
-        pause = asyncio.Event()
-        while not await holds():
-            asyncio.get_running_loop().call_later(_PAUSE_SECONDS, pause.set)
-            await pause.wait()
-            pause.clear()
-
-    await asyncio.wait_for(ask(), PATIENCE_SECONDS)
+Open = Callable[[], Awaitable[SimulatorProvider]]
 
 
 class Clock:
@@ -133,3 +117,26 @@ async def scene(
     scenes: dict[str, Scene] = {"simulator": SimulatorScene(simulator, clock)}
     name: str = request.param
     return scenes[name]
+
+
+@pytest.fixture
+async def open_market(tmp_path: Path) -> AsyncIterator[Open]:
+    """Open the simulated market of this test, as often as wanted; nothing in it may go wrong."""
+    opened: list[SimulatorProvider] = []
+
+    async def opens() -> SimulatorProvider:
+        boot_time = timedelta(milliseconds=100)
+        options = SimulatorOptions(tmp_path / "data", boot_time=boot_time, drift=timedelta())
+        opened.append(await open_simulator(options, utcnow))
+        return opened[-1]
+
+    yield opens
+    for simulator in opened:
+        await simulator.close()
+    assert (tmp_path / "data" / LOG_NAME).read_text() == ""
+
+
+@pytest.fixture
+async def market(open_market: Open) -> SimulatorProvider:
+    """A simulated market with machines that run."""
+    return await open_market()
