@@ -15,7 +15,7 @@ def copy_database(source: Path, target: Path) -> None:
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with (
-            closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)) as from_,
+            closing(sqlite3.connect(f"{source.as_uri()}?mode=rw", uri=True)) as from_,
             closing(sqlite3.connect(part)) as to,
         ):
             from_.backup(to)

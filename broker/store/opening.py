@@ -41,6 +41,7 @@ def prepare(path: Path, now: datetime) -> None:
         _ensure_file(path)
         with closing(_connect(path)) as connection:
             revision = _check(connection, path)
+            _try_writing(connection)
             _ensure_log(connection, path)
         if revision == HEAD:
             return
@@ -61,9 +62,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> str | None:
-    """The revision of a sound, writable database of ours; None where it is empty."""
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("ROLLBACK")
+    """The revision of a sound database of ours; None where it is empty."""
     if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
         raise _refusal(path, _REFUSALS[sqlite3.SQLITE_CORRUPT])
     if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
@@ -75,6 +74,13 @@ def _check(connection: sqlite3.Connection, path: Path) -> str | None:
         raise _refusal(path, "belongs to another program; name another file")
     revisions = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     return ",".join(revision for (revision,) in revisions)
+
+
+def _try_writing(connection: sqlite3.Connection) -> None:
+    # A transaction may begin on what cannot be written; only the write itself tells.
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("PRAGMA user_version = 0")
+    connection.execute("ROLLBACK")
 
 
 def _ensure_log(connection: sqlite3.Connection, path: Path) -> None:

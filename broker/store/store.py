@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from broker.errors import StoreFailed
 from broker.model import (
@@ -34,8 +34,6 @@ from broker.store.reader import Reader
 from broker.store.rows import to_holders
 from broker.store.sealing import Sealer
 from broker.store.writer import Writer
-
-T = TypeVar("T")
 
 _PAGE = 500
 

@@ -79,3 +79,8 @@ def recorded(of: Session, **fields: Any) -> Change:
 async def add(store: Store, of: Session, **fields: Any) -> Session:
     """Record a session."""
     return await store.add_session(recorded(of, **fields), NOTHING)
+
+
+def names_in(folder: Path) -> list[str]:
+    """The files in a folder."""
+    return sorted(file.name for file in folder.iterdir())
