@@ -154,8 +154,10 @@ class Door:
         try:
             result = await self._within_deadline(operation, call)
         except ProviderError as error:
-            self._listener.provider_called(self.name, operation, monotonic() - begun, error)
-            self._note(operation, error)
+            # "It is gone" is an answer, and often the one that was hoped for.
+            failure = None if isinstance(error, _NO_FAULT_OF_THE_PROVIDER) else error
+            self._listener.provider_called(self.name, operation, monotonic() - begun, failure)
+            self._note(operation, failure)
             raise
         self._listener.provider_called(self.name, operation, monotonic() - begun, None)
         self._note(operation, None)
@@ -170,7 +172,7 @@ class Door:
             raise _DeadlinePassed(message) from error
 
     def _note(self, operation: str, error: ProviderError | None) -> None:
-        if error is None or isinstance(error, _NO_FAULT_OF_THE_PROVIDER):
+        if error is None:
             self._failing.pop(operation, None)
             return
         since, _ = self._failing.get(operation, (self._now(), error))

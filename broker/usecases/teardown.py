@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _FIRST_PAUSE = timedelta(seconds=1)
 _LONGEST_PAUSE = timedelta(seconds=30)
 _BETWEEN_LISTS = timedelta(seconds=1)
-_TRIES_THAT_SHOUT = frozenset({1, 3, 10, 30})
+_TRIES_THAT_SHOUT = frozenset({1, 2, 5, 10, 30})
 _SHOUT_EVERY = 100
 
 
@@ -119,7 +119,7 @@ class Teardown:
     async def _shout(self, session: Session, effort: Effort, trouble: str) -> None:
         if effort.tries not in _TRIES_THAT_SHOUT and effort.tries % _SHOUT_EVERY:
             return
-        detail = f"Destroying failed {effort.tries} times, it is tried on: {trouble}"
+        detail = f"Destroying does not work yet (try {effort.tries}, more follow): {trouble}"
         log.error("%s", detail, extra={"session_id": session.id, "action": "destroy"})
         await self._tools.journal.apply(
             session.id, lambda s, a: moves.destroy_fails(s, a, detail, self._tools.now())
