@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import aiosqlite
 
-from broker.store.connections import failing_as_store_failed, reading_engine
+from broker.errors import StoreFailed
+from broker.store.connections import READERS, failing_as_store_failed, reading_connection
 from broker.store.prepared import Prepared
 
 T = TypeVar("T")
@@ -22,7 +24,10 @@ class Reader:
     """Reads the last commit; does not wait for the writer."""
 
     def __init__(self, path: Path) -> None:
-        self._engine = reading_engine(path)
+        self._path = path
+        self._places = asyncio.Semaphore(READERS)
+        self._idle: list[aiosqlite.Connection] = []
+        self._is_closed = False
 
     async def fetch(self, query: Prepared[T], **given: object) -> list[T]:
         """Every row of the answer. Raises StoreFailed."""
@@ -38,12 +43,27 @@ class Reader:
         return next(iter(await self.fetch(query, **given)), None)
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._engine.dispose()
+        """Let everybody finish reading, and close the connections."""
+        self._is_closed = True
+        for _ in range(READERS):
+            await self._places.acquire()
+        while self._idle:
+            await self._idle.pop().close()
 
     async def _run(self, query: Prepared[Any], given: dict[str, object]) -> Iterable[Any]:
         with failing_as_store_failed():
-            async with self._engine.connect() as connection:
-                pooled = await connection.get_raw_connection()
-                driver = cast("aiosqlite.Connection", pooled.driver_connection)
-                return await query.run(driver, given)
+            async with self._connection() as connection:
+                return await query.run(connection, given)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[aiosqlite.Connection]:
+        """One of the connections, opened when it is first needed."""
+        async with self._places:
+            if self._is_closed:
+                raise StoreFailed("The database is closed.")
+            connection = self._idle.pop() if self._idle else await reading_connection(self._path)
+            try:
+                yield connection
+            finally:
+                # A query that nobody waits for any more ends before the next one begins.
+                self._idle.append(connection)

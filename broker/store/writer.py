@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,10 @@ from broker.store.connections import writing_engine
 T = TypeVar("T")
 
 Job: TypeAlias = Callable[[sa.Connection], T]
-"""Writes something in the transaction that it is given. May run once or never, not twice."""
+"""Writes something in the transaction that it is given, in the writer's own thread.
+
+May run once or never, not twice.
+"""
 
 _JOBS_AT_ONCE = 250
 """Bounds how long the first of a batch waits for the last."""
@@ -41,6 +45,7 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._engine = writing_engine(path)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._waiting: list[_Waiting[Any]] = []
         self._wake = asyncio.Event()
         self._is_closed = False
@@ -65,7 +70,8 @@ class Writer:
         self._is_closed = True
         self._wake.set()
         await self._task
-        await self._engine.dispose()
+        await self._in_thread(self._engine.dispose)
+        self._thread.shutdown()
 
     async def _work(self) -> None:
         try:
@@ -85,8 +91,7 @@ class Writer:
 
     async def _commit(self, batch: Sequence[_Waiting[Any]]) -> None:
         try:
-            async with self._engine.begin() as connection:
-                verdicts = await connection.run_sync(_run_all, [one.job for one in batch])
+            verdicts = await self._in_thread(partial(self._run_all, [one.job for one in batch]))
         except BaseException as error:
             _fail(batch, error)
             # The writer outlives whatever a batch meets, but not its own cancellation.
@@ -96,9 +101,13 @@ class Writer:
             for one, verdict in zip(batch, verdicts, strict=True):
                 verdict(one.answer)
 
+    def _run_all(self, jobs: Sequence[Job[Any]]) -> list[_Verdict]:
+        """In the thread: every job of a batch, and the commit."""
+        with self._engine.begin() as connection:
+            return [_run(connection, job) for job in jobs]
 
-def _run_all(connection: sa.Connection, jobs: Sequence[Job[Any]]) -> list[_Verdict]:
-    return [_run(connection, job) for job in jobs]
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
 def _run(connection: sa.Connection, job: Job[Any]) -> _Verdict:
