@@ -12,7 +12,15 @@ import sqlalchemy as sa
 from broker.model import Accrual, Attempt, Event, Failure, Session, Sighting, Status, Watch
 from broker.store.columns import Instant
 from broker.store.prepared import Prepared
-from broker.store.rows import Row, field_names, to_attempt, to_event, to_session
+from broker.store.rows import (
+    CURRENT_ATTEMPT,
+    Row,
+    field_names,
+    to_attempt,
+    to_current,
+    to_event,
+    to_session,
+)
 from broker.store.schema import (
     LEASED,
     LIVE,
@@ -28,6 +36,9 @@ from broker.store.schema import (
 NO_LIMIT: Final = -1
 
 
+_IS_CURRENT = sa.and_(attempts.c.session_id == sessions.c.id, attempts.c.n == sessions.c.attempt)
+
+
 def _columns(table: sa.Table, kind: type) -> list[sa.Column[Any]]:
     return [table.c[name] for name in field_names(kind)]
 
@@ -38,12 +49,11 @@ def _any_of(parameter: str) -> sa.Select[Any]:
 
 
 def _watches() -> sa.Select[Any]:
-    current = sa.and_(attempts.c.session_id == sessions.c.id, attempts.c.n == sessions.c.attempt)
     columns = [
         attempts.c.accepted_at if name == "accepted_at" else sessions.c[name]
         for name in field_names(Watch)
     ]
-    return sa.select(*columns).select_from(sessions.outerjoin(attempts, current))
+    return sa.select(*columns).select_from(sessions.outerjoin(attempts, _IS_CURRENT))
 
 
 _instant = sa.bindparam("instant", type_=Instant)
@@ -57,6 +67,19 @@ META: Prepared[str] = Prepared(
 SESSION = Prepared(
     sa.select(*_columns(sessions, Session)).where(sessions.c.id == sa.bindparam("id")),
     to_session,
+)
+
+CURRENT = Prepared(
+    sa.select(
+        *_columns(sessions, Session),
+        *(
+            column.label(f"{CURRENT_ATTEMPT}{column.name}")
+            for column in _columns(attempts, Attempt)
+        ),
+    )
+    .join(attempts, _IS_CURRENT)
+    .where(sessions.c.id == sa.bindparam("id")),
+    to_current,
 )
 
 LIVE_SESSION: Prepared[str] = Prepared(

@@ -13,6 +13,9 @@ from broker.store.codec import ACCESS, EVENT_DATA, OFFER, REQUEST
 Row: TypeAlias = dict[str, Any]
 """Column -> value, as it is before the column's type encodes it, or after it was decoded."""
 
+CURRENT_ATTEMPT = "attempt_"
+"""Before the columns of the current attempt, where they stand beside those of its session."""
+
 
 def field_names(kind: type[Any]) -> tuple[str, ...]:
     """The names of a dataclass's fields."""
@@ -63,6 +66,12 @@ def to_session(row: Row) -> Session:
 def to_attempt(row: Row) -> Attempt:
     """The attempt in a row of its fields."""
     return Attempt(**(row | {"offer": OFFER.decode(row["offer"])}))
+
+
+def to_current(row: Row) -> tuple[Session, Attempt]:
+    """The session and its current attempt, in a row of both."""
+    own = {name: row.pop(f"{CURRENT_ATTEMPT}{name}") for name in field_names(Attempt)}
+    return to_session(row), to_attempt(own)
 
 
 def to_event(row: Row) -> Event:

@@ -95,6 +95,10 @@ class Store:
     async def session(self, session_id: str) -> Session | None:
         return await self._reader.first(queries.SESSION, id=session_id)
 
+    async def current(self, session_id: str) -> tuple[Session, Attempt] | None:
+        """A session with its current attempt."""
+        return await self._reader.first(queries.CURRENT, id=session_id)
+
     async def live_session(self, consumer_id: str, offer_id: str) -> str | None:
         """The id of the consumer's live session of that offer."""
         return await self._reader.first(

@@ -76,11 +76,10 @@ class Journal:
 
     async def read(self, session_id: str) -> tuple[Session, Attempt]:
         """A session and its current attempt; raises NotFound."""
-        session = await self._store.session(session_id)
-        if session is None:
+        current = await self._store.current(session_id)
+        if current is None:
             raise NotFound(f"There is no session {session_id}.")
-        attempts = await self._store.attempts([session_id])
-        return session, attempts[session_id][-1]
+        return current
 
     @contextmanager
     def watch(self, session_id: str) -> Iterator[Watching]:

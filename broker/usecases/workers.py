@@ -125,11 +125,10 @@ class Workers:
         return True
 
     async def _step(self, session_id: str, worker: _Worker, effort: Effort) -> timedelta | None:
-        session = await self._store.session(session_id)
-        if session is None:
+        current = await self._store.current(session_id)
+        if current is None:
             raise _Finished
-        attempts = await self._store.attempts([session_id])
-        attempt = attempts[session_id][-1]
+        session, attempt = current
         step = next_step(session, attempt)
         if step is Step.REST:
             raise _Finished
