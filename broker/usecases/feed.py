@@ -75,8 +75,8 @@ class Feed:
         self.trouble: Trouble | None = None
         self.generation = 0
         """Counts the good readings."""
-        self.attempts = 0
-        """Counts all readings."""
+        self.readings = 0
+        """Counts all readings, bad ones too."""
         self.is_read = asyncio.Event()
         """Whether the first reading is over, be it good or bad."""
         self._door = door
@@ -141,7 +141,7 @@ class Feed:
         else:
             self._take(listing, begun_at)
         finally:
-            self.attempts += 1
+            self.readings += 1
             self.is_read.set()
 
     def _take(self, listing: OfferList, begun_at: datetime) -> None:

@@ -117,8 +117,8 @@ class Inventory:
     def revision(self) -> tuple[int, ...]:
         """Changes with what is shown: by itself every second, for the ages; at once otherwise."""
         second = int(self._now().timestamp())
-        attempts = (feed.attempts for feed in self._feeds.values())
-        return (second, self._claims.version, self._failures_noted, *attempts)
+        readings = (feed.readings for feed in self._feeds.values())
+        return (second, self._claims.version, self._failures_noted, *readings)
 
     def listed(self, gpu_types: GpuTypes | None = None) -> list[Listed]:
         """Everything that can be rented now; without `gpu_types` the cheapest first."""

@@ -29,9 +29,10 @@ def is_ok(feed: Feed, now: datetime) -> bool:
 
 
 def state_of(feed: Feed) -> str:
-    """A sentence about a provider that shows nothing."""
+    """A sentence about a provider that cannot be read."""
     if feed.trouble is not None:
-        return f"{feed.name} cannot be read: {feed.trouble.message}"
+        since = _instant(feed.trouble.since)
+        return f"{feed.name} cannot be read since {since}: {feed.trouble.message}"
     if feed.snapshot is None:
         return f"{feed.name} has not been read yet."
     return f"{feed.name} has not answered for too long."
@@ -56,7 +57,11 @@ def warnings_of(feed: Feed, now: datetime) -> Iterable[Warned]:
         return
     if feed.trouble is not None or feed.is_stale(now):
         state = f" {state_of(feed)}" if feed.trouble else ""
-        read_at = f"{snapshot.taken_at:%Y-%m-%dT%H:%M:%SZ}"
+        read_at = _instant(snapshot.taken_at)
         yield Warned("stale", f"The offers of {feed.name} were read at {read_at}.{state}")
     if not snapshot.is_complete:
         yield Warned("incomplete", f"{feed.name} has more offers than could be read.")
+
+
+def _instant(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%dT%H:%M:%SZ}"
