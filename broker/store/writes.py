@@ -7,11 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import IntegrityError
 
 from broker.errors import DuplicateSession, StaleWrite
-from broker.model import Accrual, Attempt, Change, Event, Failure, Session, Sighting
-from broker.store.rows import Row, event_row, session_row, to_row
+from broker.model import Accrual, Change, Event, Failure, Session, Sighting
+from broker.store.rows import event_row, session_row, to_row
 from broker.store.schema import (
     LIVE,
     accruals,
@@ -21,6 +22,28 @@ from broker.store.schema import (
     meta,
     sessions,
     sightings,
+)
+
+
+def _upsert(table: sa.Table) -> sa.Insert:
+    """Insert a row, or replace the one with its primary key."""
+    statement = insert(table)
+    changed = {c.name: statement.excluded[c.name] for c in table.c if not c.primary_key}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
+
+
+# Built once: a statement that SQLAlchemy has seen before costs it a third of a new one.
+_PUT_ATTEMPT, _PUT_META = _upsert(attempts), _upsert(meta)
+_CHANGE_SESSION = sessions.update().where(
+    sessions.c.id == sa.bindparam("changed_id"),
+    sessions.c.version == sa.bindparam("read_version"),
+)
+_FIXED = ("id", "consumer_id", "created_at")
+"""Columns of a session that never change: their indexes are left alone."""
+_CHANGE_ACCRUAL = accruals.update().where(
+    accruals.c.session_id == sa.bindparam("of_session"),
+    accruals.c.attempt == sa.bindparam("of_attempt"),
+    sa.or_(accruals.c.ends_at.is_(None), accruals.c.begins_at == sa.bindparam("begun_at")),
 )
 
 
@@ -42,13 +65,10 @@ def commit(connection: sa.Connection, change: Change) -> Session:
     row = session_row(after)
     if change.forget_confidential:
         row["sealed"] = None
-    is_as_read = sa.and_(
-        sessions.c.id == sa.bindparam("changed_id"),
-        sessions.c.version == sa.bindparam("read_version"),
-    )
+    changed = {name: value for name, value in row.items() if name not in _FIXED}
     read = {"changed_id": after.id, "read_version": change.session.version}
     try:
-        written = connection.execute(sessions.update().where(is_as_read), row | read)
+        written = connection.execute(_CHANGE_SESSION, changed | read)
     except IntegrityError:
         _raise_duplicate(connection, after)
         raise
@@ -84,7 +104,7 @@ def save_sightings(connection: sa.Connection, provider: str, seen: Sequence[Sigh
 
 def set_meta(connection: sa.Connection, key: str, value: str) -> None:
     """Set a value of the database's own."""
-    _put(connection, meta, meta.c.key == key, {"key": key, "value": value})
+    connection.execute(_PUT_META, {"key": key, "value": value})
 
 
 def _raise_duplicate(connection: sa.Connection, session: Session) -> None:
@@ -103,7 +123,7 @@ def _raise_duplicate(connection: sa.Connection, session: Session) -> None:
 
 def _write_rest(connection: sa.Connection, change: Change) -> None:
     if change.attempt is not None:
-        _put_attempt(connection, change.attempt)
+        connection.execute(_PUT_ATTEMPT, to_row(change.attempt))
     if change.accrual is not None:
         _put_accrual(connection, change.accrual)
     if change.failure is not None:
@@ -112,22 +132,12 @@ def _write_rest(connection: sa.Connection, change: Change) -> None:
         connection.execute(events.insert(), [event_row(event) for event in change.events])
 
 
-def _put_attempt(connection: sa.Connection, attempt: Attempt) -> None:
-    is_same = sa.and_(attempts.c.session_id == attempt.session_id, attempts.c.n == attempt.n)
-    _put(connection, attempts, is_same, to_row(attempt))
-
-
 def _put_accrual(connection: sa.Connection, accrual: Accrual) -> None:
-    is_same = sa.and_(
-        accruals.c.session_id == accrual.session_id,
-        accruals.c.attempt == accrual.attempt,
-        sa.or_(accruals.c.ends_at.is_(None), accruals.c.begins_at == accrual.begins_at),
-    )
-    _put(connection, accruals, is_same, to_row(accrual))
-
-
-def _put(
-    connection: sa.Connection, table: sa.Table, is_same: sa.ColumnElement[bool], row: Row
-) -> None:
-    if connection.execute(table.update().where(is_same), row).rowcount == 0:
-        connection.execute(table.insert(), row)
+    row = to_row(accrual)
+    of = {
+        "of_session": accrual.session_id,
+        "of_attempt": accrual.attempt,
+        "begun_at": accrual.begins_at,
+    }
+    if connection.execute(_CHANGE_ACCRUAL, row | of).rowcount == 0:
+        connection.execute(accruals.insert(), row)
