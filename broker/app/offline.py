@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -156,14 +156,18 @@ async def _destroyed(provider: Provider, row: CleanupRow) -> CleanupRow:
 
 
 async def _records(
-    settings: Settings, provider: str, instances: list[Instance] | Any
+    settings: Settings, provider: str, instances: Sequence[Instance]
 ) -> _Records | None:
     """None where no database is at hand."""
     if not settings.database_path.exists():
         return None
     labels = [parse_label(instance.label) for instance in instances]
+    is_served = DatabaseLock.holder(settings.database_path) is not None
     store = await Store.open(
-        settings.database.url, key=sealing_key(settings.data_dir), now=utcnow()
+        settings.database.url,
+        key=sealing_key(settings.data_dir),
+        now=utcnow(),
+        may_migrate=not is_served,
     )
     try:
         sightings = await store.sightings(provider)

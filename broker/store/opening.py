@@ -35,7 +35,7 @@ _UNUSABLE = "cannot be used; look after the disk that it is on"
 _PRIMARY_CODE = 0xFF
 
 
-def prepare(path: Path, now: datetime) -> None:
+def prepare(path: Path, now: datetime, *, may_migrate: bool = True) -> None:
     """Leave a sound database of the present schema at `path`; raises StartupError. Blocks."""
     with _refusing(path):
         _ensure_file(path)
@@ -45,6 +45,8 @@ def prepare(path: Path, now: datetime) -> None:
             _ensure_log(connection, path)
         if revision == HEAD:
             return
+        if not may_migrate:
+            raise _refusal(path, "is in use by another version of gpu-broker; stop that one first")
         if revision is not None:
             _keep_copy(path, revision)
         _migrate(path, now)

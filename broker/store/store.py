@@ -51,16 +51,17 @@ class Store:
         self._writer = Writer(path)
 
     @classmethod
-    async def open(cls, url: str, *, key: bytes, now: datetime) -> Store:
+    async def open(cls, url: str, *, key: bytes, now: datetime, may_migrate: bool = True) -> Store:
         """Open the database at `url`: a path, or `sqlite:///` and a path.
 
         Makes its folder and file, checks it, and brings it to the present schema, after
-        a copy has been laid beside it. `key` is the Fernet key of confidential values.
+        a copy has been laid beside it; without `may_migrate`, for those who do not hold the
+        lock, another schema is refused. `key` is the Fernet key of confidential values.
         Raises StartupError.
         """
         sealer = Sealer(key)
         path = database_path(url)
-        await asyncio.to_thread(prepare, path, now)
+        await asyncio.to_thread(prepare, path, now, may_migrate=may_migrate)
         return cls(path, sealer)
 
     async def close(self) -> None:

@@ -216,6 +216,16 @@ async def test_a_migration_that_fails_changes_nothing(file: Path, next_revision:
     assert [] == run_sql(file, "SELECT 1 FROM pragma_table_info('sessions') WHERE name = 'mood'")
 
 
+async def test_a_guest_never_migrates(file: Path) -> None:
+    """Who does not hold the lock refuses a schema that is not its own, and touches nothing."""
+    await made(file)
+    run_sql(file, "UPDATE alembic_version SET version_num = '0000'")
+    before = file.read_bytes()
+    with pytest.raises(StartupError, match="another version"):
+        await Store.open(str(file), key=KEY, now=NOW, may_migrate=False)
+    assert before == file.read_bytes()
+
+
 async def test_what_a_newer_program_wrote_is_refused(file: Path) -> None:
     """And not touched."""
     await made(file)
