@@ -35,6 +35,8 @@ class Supply:
     weight: int
 
 
+_PRO_6000 = "NVIDIA RTX PRO 6000 Blackwell"
+
 _MODELS = (
     Model("GTX 1050 Ti", "NVIDIA GeForce GTX 1050 Ti", 4096, 4, "6.1", 75),
     Model("GTX 1070", "NVIDIA GeForce GTX 1070", 8192, 8, "6.1", 150),
@@ -52,10 +54,7 @@ _MODELS = (
     Model("RTX A5000", "NVIDIA RTX A5000", 24564, 24, "8.6", 230),
     Model("RTX A6000", "NVIDIA RTX A6000", 49140, 48, "8.6", 300),
     Model("RTX 6000Ada", "NVIDIA RTX 6000 Ada Generation", 49140, 48, "8.9", 300),
-    Model(
-        *("RTX PRO 6000 S", "NVIDIA RTX PRO 6000 Blackwell Server Edition", 97887, 96, "12.0"),
-        *(600, True),
-    ),
+    Model("RTX PRO 6000 S", f"{_PRO_6000} Server Edition", 97887, 96, "12.0", 600, True),
     Model("Tesla T4", "Tesla T4", 15360, 16, "7.5", 70, True),
     Model("Tesla V100", "Tesla V100-SXM2-{gb}GB", 32768, 32, "7.0", 300, True),
     Model("A10", "NVIDIA A10", 23028, 24, "8.6", 150, True),

@@ -1,6 +1,6 @@
 """The disk of a machine: a folder of this computer, with its home, its tools and its keys.
 
-    {data_dir}/machines/{id}/
+    {data_dir}/simulator-machines/{id}/
         root/    the home; `.ssh/authorized_keys` decides who may log in
         bin/     `nvidia-smi` and `who`, first on the PATH
         gpu      what `nvidia-smi` prints
@@ -22,7 +22,7 @@ from pathlib import Path
 from providers.simulator.machine import Machine
 from providers.simulator.nvidia_smi import FACTS_NAME, SCRIPT, render_facts
 
-FOLDER = "machines"
+FOLDER = "simulator-machines"
 MARK = "SIMULATED_MACHINE"
 """The environment variable by which the processes of a machine are known."""
 

@@ -93,9 +93,9 @@ class Machines:
         for machine in listed.values():
             try:
                 await self._run(machine, now)
-            except OSError:
+            except OSError as error:
                 # A full disk, a port in use: the others run, and the next look tries again.
-                _log.exception("machine %s does not run", machine.id)
+                _log.warning("machine %s does not run: %s", machine.id, error)
         changes = (machine.next_change(now) for machine in self._known)
         waits = ((at - now).total_seconds() for at in changes if at)
         return min(waits, default=_LOOK_SECONDS)
@@ -110,7 +110,7 @@ class Machines:
         """Delete the disks of machines that were destroyed while nobody ran them."""
         self._read()
         live = {str(machine.id) for machine in self._known}
-        for folder in (self._data_dir / FOLDER).glob("*"):
+        for folder in (self._data_dir / FOLDER).glob("[0-9]*"):
             if folder.name not in live:
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -18,6 +18,7 @@ from providers.base import Instance, InstanceStatus, LaunchMode
 from providers.errors import NotFound
 from providers.gpus import is_same_gpu
 from providers.simulator import SimulatorOptions, SimulatorProvider, open_simulator, parse_fault
+from providers.simulator.home import FOLDER
 from providers.simulator.machines import LOCK_NAME
 from tests.contract.conftest import Open, a_spec
 from tests.contract.machines import (
@@ -83,6 +84,7 @@ from datetime import timedelta
 from pathlib import Path
 from broker.clock import utcnow
 from providers.simulator import SimulatorOptions, open_simulator
+from providers.simulator.home import FOLDER
 from providers.simulator.machines import LOCK_NAME
 from tests.contract.conftest import a_spec, first_offer
 
@@ -127,7 +129,7 @@ async def test_a_destroyed_machine_leaves_nothing(
 ) -> None:
     """No connection, no port, no process, no file."""
     machine = await rent(market)
-    disk = tmp_path / "data" / "machines" / machine.id
+    disk = tmp_path / "data" / FOLDER / machine.id
     assert disk.is_dir()
     escape = "(setsid sleep 600 >/dev/null 2>&1 </dev/null & echo $!)"
     async with log_in(machine) as connection:
@@ -155,7 +157,7 @@ async def test_a_machine_that_was_destroyed_while_nobody_ran_it_leaves_no_disk(
     market = await open_market()
     kept, destroyed = await rent(market), await rent(market)
     await market.close()
-    disks = tmp_path / "data" / "machines"
+    disks = tmp_path / "data" / FOLDER
     assert {disk.name for disk in disks.iterdir()} == {kept.id, destroyed.id}
 
     elsewhere = await open_simulator(SimulatorOptions(tmp_path / "data", ssh=False), utcnow)

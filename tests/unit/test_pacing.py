@@ -60,7 +60,7 @@ async def test_a_destruction_waits_for_no_other_call() -> None:
     waiting = [asyncio.create_task(hold(pacer, Lane.OTHER, started, n, end)) for n in range(50)]
     await let_run()
 
-    async with pacer.turn(Lane.DESTROY):
+    async with asyncio.timeout(5), pacer.turn(Lane.DESTROY):
         assert started == [0]
 
     for task in waiting:
