@@ -23,6 +23,11 @@ class Pulse(Protocol):
     def is_ready(self) -> bool: ...
 
     @property
+    def inventory_state(self) -> str:
+        """`ok`, `degraded` where a provider's offers cannot be read, `unavailable` where none can."""
+        ...
+
+    @property
     def troubles(self) -> list[str]:
         """What does not work although it should: ended tasks, sweeps that stand still."""
         ...
@@ -70,7 +75,7 @@ class SystemRoutes:
             "timestamp": self._now(),
             "services": {
                 "lifecycle": "running" if is_well else "stopped",
-                "inventory": "ok",
+                "inventory": self._pulse.inventory_state,
                 "ready": "true" if is_ready else "false",
             },
         }

@@ -46,6 +46,15 @@ class Daemon:
         return self._is_ready
 
     @property
+    def inventory_state(self) -> str:
+        """How much of the market can be read. Before the first readings nothing is wrong yet."""
+        readings = self._parts.tools.inventory.readings().values()
+        failing = sum(reading.error is not None for reading in readings)
+        if failing == 0:
+            return "ok"
+        return "degraded" if failing < len(readings) else "unavailable"
+
+    @property
     def troubles(self) -> list[str]:
         """What does not work although it should."""
         troubles = []
