@@ -226,7 +226,9 @@ class Sweeper:
         try:
             is_done = await self._apply(action)
         except ProviderError as error:
-            log.warning("A machine that nobody holds is not destroyed: %s", error)
+            log.warning(
+                "The sweep could not %s: %s", _describe(action, is_done=False).action, error
+            )
             is_done = False
         except Exception:
             log.exception("An action of the sweep met something unforeseen.")
@@ -240,7 +242,7 @@ class Sweeper:
             case DestroyInstance():
                 await self._destroy(action)
             case LoseSession():
-                await self._lose(action)
+                return await self._lose(action)
             case _:
                 await self._tools.journal.apply(
                     action.session_id, lambda s, _: self._decide(action, s)
@@ -260,12 +262,17 @@ class Sweeper:
                 is_over = min(session.expires_at, session.hard_max_at) <= now
                 return moves.end(session, reason, due_at, now) if is_over else None
             case MarkLost(_, since):
-                return moves.mark_lost(session, since, "the provider's list says so", now)
+                is_noted = (session.lost_since is None) == (since is None)
+                words = "the provider's list says so"
+                return None if is_noted else moves.mark_lost(session, since, words, now)
             case WarnSession():
-                return moves.warn(session, now)
+                is_told = session.warned_for == session.expires_at
+                return None if is_told else moves.warn(session, now)
 
-    async def _lose(self, action: LoseSession) -> None:
+    async def _lose(self, action: LoseSession) -> bool:
         now = self._tools.now()
+        if action.is_ghost and await self._exists(action.session_id):
+            return False
 
         def decide(session: Session, attempt: Attempt) -> Change | None:
             if session.wanted is Wanted.GONE:
@@ -275,6 +282,20 @@ class Sweeper:
         await self._tools.journal.apply(action.session_id, decide)
         self._listener.machine_missing(is_ghost=action.is_ghost)
         self._workers.wake(action.session_id)
+        return True
+
+    async def _exists(self, session_id: str) -> bool:
+        """Whether the provider, asked for it alone, still knows a machine that its lists miss."""
+        session, attempt = await self._tools.journal.read(session_id)
+        door = self._tools.doors[attempt.offer.provider]
+        if not door.capabilities.direct_proof:
+            return False
+        try:
+            await door.get(session.instance_id or "")
+        except NotFound:
+            return False
+        log.warning("The lists of %s miss a machine that exists.", door.name, extra=_of(session))
+        return True
 
     async def _destroy(self, action: DestroyInstance) -> None:
         with contextlib.suppress(NotFound):
@@ -293,6 +314,10 @@ class Sweeper:
             for one in await store.sightings(provider)
         ]
         await store.save_sightings(provider, sightings)
+
+
+def _of(session: Session) -> dict[str, str]:
+    return {"session_id": session.id}
 
 
 def _describe(action: Action, *, is_done: bool) -> Applied:

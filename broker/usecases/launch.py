@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
+from broker import errors
 from broker.decide import moves
 from broker.decide.images import plan_image
 from broker.decide.pauses import growing
@@ -18,7 +20,7 @@ from broker.usecases.journal import Journal
 from broker.usecases.rules import Keyring, Rules
 from broker.usecases.templates import Templates
 from broker.usecases.workers import Effort
-from providers.base import Instance, LaunchSpec, Offer
+from providers.base import Instance, LaunchSpec, Offer, Template
 from providers.errors import (
     InsufficientFunds,
     NotFound,
@@ -165,26 +167,50 @@ class Launcher:
     async def retry(self, session: Session, attempt: Attempt, _effort: Effort) -> None:
         """Begin another attempt where one was asked for and an offer is left; else give up."""
         tools = self._tools
-        reason = attempt.reason or Reason.INTERNAL_ERROR
         detail = attempt.detail or ""
-        offer = None
         if _may_retry(session, attempt):
-            attempts = (await tools.store.attempts([session.id]))[session.id]
-            offer = tools.inventory.stand_in(session, attempts)
-            detail = detail if offer else f"{detail} No other offer fits.".strip()
+            if await self._stand_in(session, attempt):
+                return
+            detail = f"{detail} No other offer fits.".strip()
+        reason = attempt.reason or Reason.INTERNAL_ERROR
         now = tools.now()
-        if offer is None:
-            await tools.journal.apply(
-                session.id,
-                lambda s, _: moves.give_up(s, reason, detail, now) if _is_wanted(s) else None,
-            )
-            return
-        following = _attempt(session, attempt.n + 1, offer, tools.rules, now)
-        session = await tools.journal.apply(
-            session.id, lambda s, _: moves.retry(s, following, now) if _is_wanted(s) else None
+        await tools.journal.apply(
+            session.id,
+            lambda s, _: moves.give_up(s, reason, detail, now) if _is_wanted(s) else None,
         )
-        if not _is_wanted(session):
-            tools.inventory.release(offer)
+
+    async def _stand_in(self, session: Session, attempt: Attempt) -> bool:
+        """Record an attempt with another offer; False where none is left."""
+        tools = self._tools
+        tried = list((await tools.store.attempts([session.id]))[session.id])
+        confidential = await tools.store.confidential(session.id)
+        template = await self._template(session)
+        while offer := tools.inventory.stand_in(session, tried, confidential, template):
+            now = tools.now()
+            following = _attempt(session, attempt.n + 1, offer, tools.rules, now)
+            try:
+                after = await tools.journal.apply(
+                    session.id, partial(_begin, following=following, now=now)
+                )
+            except errors.DuplicateSession:
+                # The consumer has this offer already, in another session.
+                tools.inventory.release(offer)
+                tried.append(following)
+                continue
+            if after.attempt != following.n:
+                tools.inventory.release(offer)
+            return True
+        return False
+
+    async def _template(self, session: Session) -> Template | None:
+        """The template that was asked for; None where there is none, or none any more."""
+        hash_id = session.request.template_hash_id
+        if hash_id is None:
+            return None
+        try:
+            return await self._tools.templates.get(hash_id)
+        except errors.NotFound:
+            return None
 
     async def conclude(self, session: Session, _attempt: Attempt, _effort: Effort) -> None:
         """Write the final status of a session whose machine is known to be gone."""
@@ -192,6 +218,10 @@ class Launcher:
         await tools.journal.apply(
             session.id, lambda s, _: moves.conclude(Change("conclude", s), tools.now())
         )
+
+
+def _begin(session: Session, _: Attempt, *, following: Attempt, now: datetime) -> Change | None:
+    return moves.retry(session, following, now) if _is_wanted(session) else None
 
 
 def _is_wanted(session: Session) -> bool:

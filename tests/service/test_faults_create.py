@@ -19,6 +19,7 @@ from tests.service.scenarios import (
     metric,
     offers,
     only_session,
+    running,
 )
 
 
@@ -79,6 +80,28 @@ async def test_a_session_that_finds_no_offer_any_more_fails_with_the_last_reason
         len(session["attempts"]),
     )
     await assert_sound(broker)
+
+
+async def test_an_offer_that_the_consumer_has_already_does_not_stand_in(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one listing stands for many machines, the next best offer is taken instead."""
+    first, second, _ = await offers(broker, 3, gpu_type="RTX%204090")
+    reading = await market(broker).list_offers()
+
+    async def listed() -> OfferList:
+        many = (replace(offer, exclusive=False) for offer in reading.offers)
+        return replace(reading, offers=tuple(many))
+
+    monkeypatch.setattr(market(broker), "list_offers", listed)
+    await broker.parts.tools.inventory.refresh("simulator")
+    await running(broker, offer_id=first["id"])
+    await broker.fault("offer_gone", "create", offer_id=second["id"])
+    session = await running(broker, offer_id=second["id"], auto_retry=True)
+
+    assert [second["id"], session["offer_id"]] == [one["offer_id"] for one in session["attempts"]]
+    assert session["offer_id"] != first["id"]
+    await assert_sound(broker, machines=2)
 
 
 @pytest.mark.parametrize(
