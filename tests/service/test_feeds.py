@@ -100,7 +100,8 @@ async def test_a_request_waits_for_a_slow_market_only_for_a_while(
     monkeypatch.setattr("broker.usecases.inventory._FIRST_PATIENCE", 0.01)
     await inventory.ready()
     monkeypatch.setattr("broker.usecases.inventory._FIRST_PATIENCE", 3600)
-    await inventory.ready()
+    async with asyncio.timeout(5):
+        await inventory.ready()
 
     assert ids(inventory) == []
 
