@@ -71,6 +71,7 @@ class Opening:
         self._workers = workers
         self.is_open = False
         """Whether new sessions are taken."""
+        self._turns = asyncio.Lock()
 
     async def open(
         self,
@@ -89,6 +90,7 @@ class Opening:
         """
         if not self.is_open:
             raise NotReady
+        await self._turn()
         template = await self._template(request)
         request = complete(request, template, disk_gb)
         self._tools.inventory.require_known(request.criteria.provider)
@@ -105,6 +107,11 @@ class Opening:
             raise _refusal(session, attempts[-1])
         warnings = _warnings(session, attempts[-1], is_settled=change is not None)
         return Opened(session, attempts, private_key, token, warnings)
+
+    async def _turn(self) -> None:
+        """Let those who come at the same time go on one by one, the event loop free in between."""
+        async with self._turns:
+            await asyncio.sleep(0)
 
     async def _template(self, request: Request) -> Template | None:
         if request.template_hash_id is None:
