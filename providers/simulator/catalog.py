@@ -72,7 +72,7 @@ _MODELS = (
 _BY_TYPE = {model.gpu_type: model for model in _MODELS}
 
 _WRONG = ("GTX 1070", "GTX 1050 Ti")
-"""What a machine with the wrong GPU has; nobody rents the first and means the second."""
+"""What a machine with the wrong GPU has: the first of them that was not rented."""
 
 
 def _supply(low: str, high: str, counts: tuple[int, ...], weight: int) -> Supply:

@@ -64,23 +64,27 @@ class Operation(StrEnum):
     SSH = "ssh"
 
 
+def _just(*operations: Operation) -> Mapping[Operation, Operation]:
+    """It hits what it is asked of."""
+    return {operation: operation for operation in operations}
+
+
 _CALLS = (Operation.CREATE, Operation.LIST, Operation.GET, Operation.DESTROY)
-_BOOT = {Operation.BOOT: Operation.BOOT} | dict.fromkeys(
-    (Operation.CREATE, Operation.SSH), Operation.BOOT
-)
+_EFFECTS = (Operation.CREATE, Operation.DESTROY)
+_MACHINE = (Operation.BOOT, Operation.CREATE, Operation.SSH)
 _HITS: Mapping[Word, Mapping[Operation, Operation]] = {
-    Word.OFFER_GONE: {Operation.CREATE: Operation.CREATE},
-    Word.SLOW: {operation: operation for operation in (*_CALLS, Operation.BOOT, Operation.SSH)},
-    Word.NEVER_BOOTS: _BOOT,
-    Word.REFUSED: {operation: operation for operation in (*_CALLS, Operation.SSH)},
-    Word.KEY_LATE: dict.fromkeys((Operation.SSH, Operation.CREATE, Operation.BOOT), Operation.SSH),
-    Word.WRONG_GPU: _BOOT,
-    Word.DIES: _BOOT,
-    Word.REPLY_LOST: {operation: operation for operation in (Operation.CREATE, Operation.DESTROY)},
-    Word.LATE_EFFECT: {operation: operation for operation in (Operation.CREATE, Operation.DESTROY)},
-    Word.ERROR: {operation: operation for operation in (*_CALLS, Operation.BOOT)},
-    Word.PARTIAL: {Operation.LIST: Operation.LIST},
-    Word.IGNORED: {Operation.DESTROY: Operation.DESTROY},
+    Word.OFFER_GONE: _just(Operation.CREATE),
+    Word.SLOW: _just(*_CALLS, Operation.BOOT, Operation.SSH),
+    Word.NEVER_BOOTS: dict.fromkeys(_MACHINE, Operation.BOOT),
+    Word.REFUSED: _just(*_CALLS, Operation.SSH),
+    Word.KEY_LATE: dict.fromkeys(_MACHINE, Operation.SSH),
+    Word.WRONG_GPU: dict.fromkeys(_MACHINE, Operation.BOOT),
+    Word.DIES: dict.fromkeys(_MACHINE, Operation.BOOT),
+    Word.REPLY_LOST: _just(*_EFFECTS),
+    Word.LATE_EFFECT: _just(*_EFFECTS),
+    Word.ERROR: _just(*_CALLS, Operation.BOOT),
+    Word.PARTIAL: _just(Operation.LIST),
+    Word.IGNORED: _just(Operation.DESTROY),
 }
 """What each word may be asked of, and which operation it then hits; the first is the default.
 

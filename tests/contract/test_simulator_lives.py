@@ -173,6 +173,7 @@ async def test_a_machine_that_was_destroyed_while_nobody_ran_it_leaves_no_disk(
 
 async def test_misfortunes_reach_the_machines(market: SimulatorProvider) -> None:
     """Each the machine that it was meant for."""
+    await rent(market)  # the process of the machines runs
     offers = (await market.list_offers()).offers
     words = [
         {"fault": "wrong_gpu", "operation": "boot"},
@@ -180,7 +181,7 @@ async def test_misfortunes_reach_the_machines(market: SimulatorProvider) -> None
         {"fault": "refused", "operation": "ssh", "delay": "500ms"},
         {"fault": "key_late", "operation": "ssh", "delay": "500ms"},
         {"fault": "slow", "operation": "ssh", "delay": "500ms"},
-        {"fault": "dies", "operation": "boot", "delay": "1500ms"},
+        {"fault": "dies", "operation": "boot", "delay": "3s"},
         {"fault": "never_boots", "operation": "boot"},
     ]
     for offer, word in zip(offers, words, strict=False):
