@@ -97,10 +97,8 @@ class InventoryRoutes:
         asked, revision = request.rel_url.raw_query_string, self._inventory.revision
         answer = self._answers.find(asked, revision)
         if answer is None:
-            query = parse_query(InventoryQuery, request)
-            answer = await self._answer(query)
-            if query.template_hash_id is None:
-                self._answers.keep(asked, revision, answer)
+            answer = await self._answer(parse_query(InventoryQuery, request))
+            self._answers.keep(asked, revision, answer)
         return conditional(request, answer)
 
     async def _answer(self, query: InventoryQuery) -> Answer:

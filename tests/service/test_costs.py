@@ -127,6 +127,14 @@ async def test_days_are_utc_and_included(
     assert await total(client, **query) == expected
 
 
+async def test_a_period_that_begins_tomorrow_is_one_day_long(client: Client) -> None:
+    """Its first day is its last one, until that is over."""
+    body = await get(client, "costs", start_date="2026-03-15")
+
+    assert body["period_start"] == "2026-03-15T00:00:00.000Z"
+    assert body["period_end"] == "2026-03-16T00:00:00.000Z"
+
+
 @pytest.mark.parametrize(
     ("query", "fields"),
     [

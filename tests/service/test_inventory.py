@@ -487,6 +487,25 @@ async def test_an_offer_names_the_templates_that_it_can_run(client: Client) -> N
     assert (await refused(client, "inventory/cloud-9/compatible-templates"))[0] == 404
 
 
+async def test_a_template_fits_only_its_own_provider_and_a_disk_that_is_large_enough(
+    tmp_path: Path,
+) -> None:
+    """Whatever its conditions say."""
+    small = an_offer("1", max_disk_gb=31)
+    cloud = ScriptedMarket("cloud", an_offer("2", max_disk_gb=32), small, templates=True)
+    other = ScriptedMarket("other", an_offer("3", provider="other"), templates=True)
+    cloud.templates = (OLLAMA,)
+    async with opened(tmp_path) as store:
+        site = Site(store, cloud, other)
+        await site.inventory.refresh_all()
+        async with site.client() as client:
+            counts = [
+                (await get(client, f"inventory/{offer_id}/compatible-templates"))["count"]
+                for offer_id in ("cloud-1", "cloud-2", "other-3")
+            ]
+    assert counts == [0, 1, 0]
+
+
 async def test_offer_health_tells_what_failed_and_for_how_long_it_is_passed_over(
     client: Client, site: Site
 ) -> None:
