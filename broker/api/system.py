@@ -24,7 +24,7 @@ class Pulse(Protocol):
 
     @property
     def inventory_state(self) -> str:
-        """`ok`, `degraded` where a provider's offers cannot be read, `unavailable` where none can."""
+        """`ok`; `degraded`: some offers cannot be read; `unavailable`: none can."""
         ...
 
     @property
