@@ -41,6 +41,8 @@ class IdleWatch:
         self._ssh = ssh
         self._states: dict[str, IdleState] = {}
         self._next_probe: dict[str, datetime] = {}
+        self._reported: dict[str, datetime | None] = {}
+        """Session -> since when it was idle, as the last verdict said."""
 
     async def probe(self, watches: list[Watch]) -> None:
         """Take a reading of every machine whose turn it is."""
@@ -49,6 +51,7 @@ class IdleWatch:
         for forgotten in self._states.keys() - {watch.id for watch in watched}:
             self._states.pop(forgotten)
             self._next_probe.pop(forgotten, None)
+            self._reported.pop(forgotten, None)
         due = [watch for watch in watched if self._is_due(watch, now)]
         await asyncio.gather(*(self._probe(watch.id) for watch in due))
 
@@ -119,8 +122,9 @@ class IdleWatch:
         self, session: Session, state: IdleState, threshold: timedelta, now: datetime
     ) -> None:
         judged = verdict(state, threshold, now)
-        if not judged.is_idle:
+        if not judged.is_idle or self._reported.get(session.id) == judged.since:
             return
+        self._reported[session.id] = judged.since
         evidence = {"idle_since": judged.since, "readings": judged.evidence}
         is_ending = self._tools.rules.ends_idle
         due_at = (judged.since or now) + threshold
