@@ -36,6 +36,8 @@ CREATE TABLE IF NOT EXISTS machine (
     published TEXT NOT NULL DEFAULT '{}'
 );
 CREATE INDEX IF NOT EXISTS machine_by_end ON machine (gone_at);
+CREATE INDEX IF NOT EXISTS machine_by_offer ON machine (offer_id);
+CREATE INDEX IF NOT EXISTS machine_by_host ON machine (host_id);
 """
 _COLUMNS = "id, launch, fate, created_at, destroyed_at, gone_at, ssh_port, published"
 _LIVE = "(gone_at IS NULL OR gone_at > :now)"
