@@ -31,6 +31,7 @@ from providers.errors import (
     Unavailable,
 )
 from providers.label import parse_label
+from providers.pacing import Lane, Pacer
 from providers.simulator.faults import Fault, FaultBook, Operation, Word
 from providers.simulator.machine import Fate, decide_fate
 from providers.simulator.market import PROVIDER
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_PLACES = 100
+"""Calls at once, in the lane of destructions and in the other."""
 
 _CAPABILITIES = Capabilities(
     launch_modes=frozenset(LaunchMode),
@@ -78,6 +82,7 @@ class SimulatorProvider:
         self._marketplace = marketplace
         self._thread = thread
         self._is_closed = False
+        self._pacer = Pacer(timedelta(), _PLACES, destroy_concurrency=_PLACES)
         self.faults = FaultBook(options.faults)
 
     @property
@@ -101,38 +106,43 @@ class SimulatorProvider:
         return fault_routes(self.faults)
 
     async def list_offers(self) -> OfferList:
-        await self._suffer(Operation.LIST)
-        return await self._do(self._marketplace.offers)
+        async with self._pacer.turn(Lane.OTHER):
+            await self._suffer(Operation.LIST)
+            return await self._do(self._marketplace.offers)
 
     async def list_templates(self) -> Sequence[Template]:
         return TEMPLATES
 
     async def create(self, spec: LaunchSpec) -> Instance:
-        whose = spec.offer.id, _session_of(spec.label)
-        fault = await self._suffer(Operation.CREATE, *whose)
-        fate = partial(self._decide_fate, *whose)
-        late = _delay(fault, Word.LATE_EFFECT)
-        instance = await self._do(self._marketplace.rent, spec, fate, appears_in=late)
-        if fault and fault.fault in (Word.REPLY_LOST, Word.LATE_EFFECT):
-            raise OutcomeUnknown("The market's answer to the rental was lost.")
-        return instance
+        async with self._pacer.turn(Lane.OTHER):
+            whose = spec.offer.id, _session_of(spec.label)
+            fault = await self._suffer(Operation.CREATE, *whose)
+            fate = partial(self._decide_fate, *whose)
+            late = _delay(fault, Word.LATE_EFFECT)
+            instance = await self._do(self._marketplace.rent, spec, fate, appears_in=late)
+            if fault and fault.fault in (Word.REPLY_LOST, Word.LATE_EFFECT):
+                raise OutcomeUnknown("The market's answer to the rental was lost.")
+            return instance
 
     async def list_instances(self) -> Sequence[Instance]:
-        await self._suffer(Operation.LIST)
-        return await self._do(self._marketplace.instances)
+        async with self._pacer.turn(Lane.OTHER):
+            await self._suffer(Operation.LIST)
+            return await self._do(self._marketplace.instances)
 
     async def get(self, instance_id: str) -> Instance:
-        await self._suffer(Operation.GET, *await self._whose(instance_id))
-        return await self._do(self._marketplace.instance, instance_id)
+        async with self._pacer.turn(Lane.OTHER):
+            await self._suffer(Operation.GET, *await self._whose(instance_id))
+            return await self._do(self._marketplace.instance, instance_id)
 
     async def destroy(self, instance_id: str) -> None:
-        fault = await self._suffer(Operation.DESTROY, *await self._whose(instance_id))
-        if fault and fault.fault is Word.IGNORED:
-            return
-        late = _delay(fault, Word.LATE_EFFECT)
-        await self._do(self._marketplace.destroy, instance_id, gone_in=late)
-        if fault and fault.fault is Word.REPLY_LOST:
-            raise Unavailable("The market's answer to the destruction was lost.")
+        async with self._pacer.turn(Lane.DESTROY):
+            fault = await self._suffer(Operation.DESTROY, *await self._whose(instance_id))
+            if fault and fault.fault is Word.IGNORED:
+                return
+            late = _delay(fault, Word.LATE_EFFECT)
+            await self._do(self._marketplace.destroy, instance_id, gone_in=late)
+            if fault and fault.fault is Word.REPLY_LOST:
+                raise Unavailable("The market's answer to the destruction was lost.")
 
     async def statement(self, now: datetime) -> tuple[Bill, ...]:
         """Every machine ever rented and what it has cost up to `now`, oldest first."""
