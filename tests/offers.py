@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -97,3 +98,8 @@ def a_template(**fields: Any) -> Template:
         "created_at": datetime(2026, 2, 2, 18, 27, 28, tzinfo=UTC),
     }
     return Template(**{**usual, **fields})
+
+
+def ids(rows: Iterable[Listed]) -> list[str]:
+    """What is listed, without the name of the provider."""
+    return [row.offer.provider_id for row in rows]
