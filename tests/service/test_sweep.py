@@ -65,10 +65,10 @@ async def watch_idleness(broker: Broker, session_id: str, threshold: timedelta) 
     )
 
 
-def gpu_load(broker: Broker, session: Any) -> Path:
-    """The file of a machine whose number is how busy its GPUs are."""
+def disk(broker: Broker, session: Any) -> Path:
+    """The home of a session's machine; the file `gpu_util` says how busy its GPUs are."""
     machines = broker.parts.settings.data_dir / FOLDER
-    return machines / session["provider_instance_id"] / "root" / "gpu_util"
+    return machines / session["provider_instance_id"] / "root"
 
 
 async def test_a_session_ends_at_the_instant_of_its_expiry(serve: Serve) -> None:
@@ -159,12 +159,12 @@ async def test_an_approaching_end_is_announced_once_for_each_end(broker: Broker)
 async def test_an_idle_machine_ends_its_session_with_the_evidence(broker: Broker) -> None:
     """A busy GPU is use; when it rests for long enough the readings that say so are told."""
     session = await running(broker)
-    gpu_load(broker, session).write_text("87\n")
+    (disk(broker, session) / "gpu_util").write_text("87\n")
     await watch_idleness(broker, session["id"], timedelta(seconds=1))
     await reconciled(broker, 4)
     assert "running" == (await broker.session(session["id"]))["status"]
     rested_at = utcnow()
-    gpu_load(broker, session).write_text("0\n")
+    (disk(broker, session) / "gpu_util").write_text("0\n")
     session = await ended(broker, session["id"])
 
     assert ("stopped", "idle") == (session["status"], session["status_reason"])
@@ -199,8 +199,9 @@ async def test_the_policy_observe_only_tells_of_an_idle_machine(serve: Serve) ->
 
 
 async def test_a_machine_that_cannot_be_asked_is_not_idle(broker: Broker) -> None:
-    """Without the broker's own key on it nobody knows, and unknown counts as use."""
-    session = await running(broker, managed_access=False)
+    """Where the broker's own key is refused nobody knows, and unknown counts as use."""
+    session = await running(broker)
+    (disk(broker, session) / ".ssh" / "authorized_keys").write_text("")
     await watch_idleness(broker, session["id"], timedelta(milliseconds=300))
     await reconciled(broker, 4)
 
@@ -215,7 +216,6 @@ async def test_an_orphan_is_destroyed_after_the_grace_and_a_stranger_is_left_alo
     deployment = broker.parts.tools.rules.deployment
     labels = ("somebody-elses", a_label(broker, f"{deployment}x"), f"{a_label(broker)}-more")
     strangers = {await made(broker, label) for label in labels}
-    await broker.fault("error", "destroy", times=2)
     orphan = await made(broker, a_label(broker))
     assert {"ours": 0, "orphaned": 1, "foreign": 3} == await broker.machines()
 
@@ -240,8 +240,9 @@ async def test_an_orphan_is_destroyed_after_the_grace_and_a_stranger_is_left_alo
 
 
 async def test_a_second_machine_of_a_live_session_is_destroyed(broker: Broker) -> None:
-    """The session keeps the one that it knows, whatever the label of the other says."""
+    """The session keeps the one that it knows; the others are destroyed until they are gone."""
     session = await running(broker)
+    await broker.fault("error", "destroy", times=3)
     own = (await market(broker).get(session["provider_instance_id"])).label
     assert own is not None
     await made(broker, own)
