@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from broker.decide import moves
@@ -180,20 +181,22 @@ class Sweeper:
         return listings, unlisted
 
     async def _compare(self, provider: str, listing: Listing, watches: Iterable[Watch]) -> Verdicts:
-        labels = (parse_label(instance.label) for instance in listing.instances)
-        ids = {label.session_id for label in labels if label is not None}
-        return plan_instances(
+        # What is computed for thousands of machines is computed beside the event loop.
+        ids = await asyncio.to_thread(_labelled_sessions, listing)
+        plan = partial(
+            plan_instances,
             provider,
             listing.instances,
             listed_at=listing.asked_at,
             settle=self._tools.doors[provider].capabilities.settle,
             watches=[watch for watch in watches if watch.provider == provider],
-            holders=await self._tools.store.holders(sorted(ids)),
+            holders=await self._tools.store.holders(ids),
             sightings=await self._tools.store.sightings(provider),
             missed=self._missed.get(provider, {}),
             policy=self._policy,
             now=self._tools.now(),
         )
+        return await asyncio.to_thread(plan)
 
     async def _remember(self, provider: str, verdicts: Verdicts) -> None:
         """Keep what was seen, and tell what is new or gone since the last list."""
@@ -318,6 +321,12 @@ class Sweeper:
 
 def _of(session: Session) -> dict[str, str]:
     return {"session_id": session.id}
+
+
+def _labelled_sessions(listing: Listing) -> list[str]:
+    """The sessions that the labels of the instances name."""
+    labels = (parse_label(instance.label) for instance in listing.instances)
+    return sorted({label.session_id for label in labels if label is not None})
 
 
 def _describe(action: Action, *, is_done: bool) -> Applied:

@@ -33,8 +33,11 @@ class Prepared(Generic[T]):
             (name, _writer(compiled.binds[name].type)) for name in compiled.positiontup or ()
         ]
         self._fixed = compiled.params
-        self._columns = [
-            (column.key or "", _reader(column.type)) for column in query.selected_columns
+        self._columns = [column.key or "" for column in query.selected_columns]
+        self._encoded = [
+            (column.key or "", read)
+            for column in query.selected_columns
+            if (read := _reader(column.type)) is not None
         ]
 
     async def run(
@@ -47,12 +50,11 @@ class Prepared(Generic[T]):
 
     def read(self, raw: Iterable[Any]) -> T:
         """The value in one of the driver's rows."""
-        return self._decode(
-            {
-                name: value if value is None else read(value)
-                for (name, read), value in zip(self._columns, raw, strict=True)
-            }
-        )
+        row = dict(zip(self._columns, raw, strict=True))
+        for name, read in self._encoded:
+            if (value := row[name]) is not None:
+                row[name] = read(value)
+        return self._decode(row)
 
 
 def _as_it_is(value: Any) -> Any:
@@ -63,5 +65,6 @@ def _writer(kind: TypeEngine[Any]) -> Callable[[Any], Any]:
     return kind.dialect_impl(_DIALECT).bind_processor(_DIALECT) or _as_it_is
 
 
-def _reader(kind: TypeEngine[Any]) -> Callable[[Any], Any]:
-    return kind.dialect_impl(_DIALECT).result_processor(_DIALECT, None) or _as_it_is
+def _reader(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
+    """What decodes a value; None where it is kept as it is."""
+    return kind.dialect_impl(_DIALECT).result_processor(_DIALECT, None)

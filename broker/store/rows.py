@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -79,9 +79,9 @@ def to_event(row: Row) -> Event:
     return Event(**(row | {"data": EVENT_DATA.decode(row["data"])}))
 
 
-def to_holders(rows: Iterable[Mapping[str, Any]]) -> dict[str, Holder]:
+def to_holders(rows: Iterable[Row]) -> dict[str, Holder]:
     """Holders by session id, from rows of a session joined with each of its attempts."""
-    held: dict[str, Mapping[str, Any]] = {}
+    held: dict[str, Row] = {}
     closed: set[str] = set()
     tombstones: dict[str, dict[int, datetime]] = {}
     gone_at: dict[str, dict[int, datetime]] = {}

@@ -168,8 +168,11 @@ class Store:
 
     async def holders(self, session_ids: Sequence[str]) -> dict[str, Holder]:
         """What those of these sessions that exist say about their instances."""
-        joined = await self._reader.fetch(queries.HOLDINGS, session_ids=_list(session_ids))
-        return to_holders(joined)
+        held: dict[str, Holder] = {}
+        for first in range(0, len(session_ids), _PAGE):
+            page = _list(session_ids[first : first + _PAGE])
+            held |= to_holders(await self._reader.fetch(queries.HOLDINGS, session_ids=page))
+        return held
 
     async def events(
         self, *, session_id: str | None = None, after: int = 0, limit: int = 1000

@@ -17,6 +17,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from providers.base import LaunchMode
 from providers.simulator.machine import Fate, Launch, Machine
 
@@ -97,17 +99,20 @@ class Account:
             )
         return Machine(cursor.lastrowid or 0, launch, fate, created_at)
 
-    def live(self, now: datetime) -> list[Machine]:
-        """Every machine that is not gone at `now`, also those that have not appeared yet."""
+    def live(self, now: datetime) -> Iterator[Machine]:
+        """Every machine that is not gone at `now`, also those that have not appeared yet.
+
+        Each is read when it is asked for: thousands of them need not be there at once.
+        """
         return self._select(f"WHERE {_LIVE} ORDER BY id", now=_encode_instant(now))
 
-    def all(self) -> list[Machine]:
-        """Every machine ever rented, oldest first."""
+    def all(self) -> Iterator[Machine]:
+        """Every machine ever rented, oldest first, each read when it is asked for."""
         return self._select("ORDER BY id")
 
     def find(self, machine_id: int) -> Machine | None:
         """One machine, gone or not."""
-        return next(iter(self._select("WHERE id = :id", id=machine_id)), None)
+        return next(self._select("WHERE id = :id", id=machine_id), None)
 
     def taken(self, now: datetime) -> frozenset[str]:
         """The hosts that are rented at `now`."""
@@ -152,9 +157,9 @@ class Account:
         ).fetchone()
         return row is not None
 
-    def _select(self, condition: str, **values: object) -> list[Machine]:
+    def _select(self, condition: str, **values: object) -> Iterator[Machine]:
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM machine {condition}", values)  # noqa: S608
-        return [_decode_machine(row) for row in rows]
+        return map(_decode_machine, rows)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -178,7 +183,7 @@ def _decode_machine(row: tuple[Any, ...]) -> Machine:
         destroyed_at=_decode_instant(destroyed_at),
         gone_at=_decode_instant(gone_at),
         ssh_port=ssh_port,
-        published={int(inside): outside for inside, outside in json.loads(published).items()},
+        published={int(inside): outside for inside, outside in orjson.loads(published).items()},
     )
 
 
@@ -187,7 +192,7 @@ def _encode_launch(launch: Launch) -> str:
 
 
 def _decode_launch(text: str) -> Launch:
-    fields = json.loads(text)
+    fields = orjson.loads(text)
     return Launch(
         **fields
         | {
@@ -211,7 +216,7 @@ def _encode_fate(fate: Fate) -> str:
 
 
 def _decode_fate(text: str) -> Fate:
-    fields = json.loads(text)
+    fields = orjson.loads(text)
     instants = ("boots_at", "dies_at", "connects_at", "keys_at")
     return Fate(
         **fields

@@ -118,7 +118,7 @@ class Machines:
         """Read the account again if anybody has written."""
         version = self._account.version()
         if version != self._version:
-            self._known = self._account.live(self._now())
+            self._known = list(self._account.live(self._now()))
             self._version = version
 
     async def _run(self, machine: Machine, now: datetime) -> None:

@@ -123,10 +123,11 @@ class Marketplace:
     def instances(self) -> tuple[Instance, ...]:
         """Everything that is rented, and listed, now."""
         now = self._now()
-        machines = [machine for machine in self._account.live(now) if machine.is_listed(now)]
-        if machines:
+        machines = self._account.live(now)
+        listed = [self._present(machine, now) for machine in machines if machine.is_listed(now)]
+        if listed:
             self._tell(now)
-        return tuple([self._present(machine, now) for machine in machines])
+        return tuple(listed)
 
     def instance(self, instance_id: str) -> Instance:
         """One of them. Raises `NotFound`."""

@@ -246,7 +246,7 @@ def test_the_account_gives_back_what_was_rented(account: Account) -> None:
     rented = account.rent(a_launch(), lambda _: fate, now=MADE, created_at=MADE)
 
     assert account.find(rented.id) == rented
-    assert account.live(MADE) == [rented]
+    assert list(account.live(MADE)) == [rented]
     assert rented.fate == fate
     account.close()
 
@@ -295,8 +295,8 @@ def test_the_first_destruction_counts(account: Account) -> None:
 
     assert found is not None
     assert (found.destroyed_at, found.gone_at) == (BOOTED, BOOTED + SECOND)
-    assert account.live(BOOTED + SECOND) == []
-    assert account.all() == [found]
+    assert list(account.live(BOOTED + SECOND)) == []
+    assert list(account.all()) == [found]
     account.close()
 
 
@@ -319,7 +319,7 @@ def test_two_processes_may_open_one_account(account: Account, tmp_path: Path) ->
     before = other.version()
     machine = account.rent(a_launch(), lambda _: a_fate(), now=MADE, created_at=MADE)
 
-    assert other.live(MADE) == [machine]
+    assert list(other.live(MADE)) == [machine]
     assert other.version() != before
     other.close()
     account.close()
