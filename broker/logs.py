@@ -21,7 +21,7 @@ Format = Literal["text", "json"]
 
 _SHORTEST_SECRET = 4
 """Shorter texts are no secrets, and masking them would blacken the log."""
-_CHATTY = ("aiosqlite", "alembic", "apscheduler", "asyncssh", "paramiko", "urllib3")
+_CHATTY = ("aiosqlite", "alembic", "asyncssh", "urllib3")
 """Libraries that tell every step they take: only their warnings are heard."""
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PRIVATE_KEY = re.compile(

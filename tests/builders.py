@@ -8,8 +8,11 @@ from decimal import Decimal
 from typing import Any
 
 from broker.model import (
+    Access,
     Attempt,
     Holder,
+    Outcome,
+    Reason,
     Request,
     Session,
     Sighting,
@@ -18,7 +21,7 @@ from broker.model import (
     Watch,
     WorkloadType,
 )
-from providers.base import Instance, InstanceStatus, Offer
+from providers.base import Endpoint, Instance, InstanceStatus, Offer
 from providers.label import Label
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -143,3 +146,18 @@ def a_sighting(**changes: Any) -> Sighting:
     seen_at = NOW - timedelta(hours=1)
     sighting = Sighting("simulator", "i-1", a_label(), seen_at, seen_at, 1)
     return replace(sighting, **changes)
+
+
+LATER = NOW + timedelta(seconds=30)
+TIMEOUT = timedelta(minutes=15)
+ACCESS = Access(ssh=Endpoint("198.51.100.7", 22), ssh_user="root", known_hosts=("key",))
+
+PENDING = a_session()
+PROVISIONING = a_session(status=Status.PROVISIONING)
+RUNNING = a_session(status=Status.RUNNING, instance_id="i-1")
+STOPPING = replace(RUNNING, status=Status.STOPPING, wanted=Wanted.GONE, reason=Reason.DONE)
+
+SENT = an_attempt(unknown_since=NOW)
+MADE = an_attempt(instance_id="i-1", accepted_at=NOW, deadline_at=NOW + TIMEOUT)
+VERIFIED = replace(MADE, verified_at=NOW, outcome=Outcome.RUNNING)
+CLOSED = replace(MADE, reason=Reason.WRONG_GPU, ended_at=NOW, outcome=Outcome.FAILED)

@@ -211,11 +211,11 @@ def test_the_level_and_the_latest_call_decide(stream: io.StringIO) -> None:
 
 
 def test_chatty_libraries_are_heard_only_when_they_warn(stream: io.StringIO) -> None:
-    """Every SSH connection tells its life story otherwise."""
+    """Every statement tells its life story otherwise."""
     configure_logging("debug", "json", stream)
 
-    logging.getLogger("paramiko.transport").info("Connected.")
-    logging.getLogger("paramiko.transport").warning("Odd.")
+    logging.getLogger("aiosqlite.core").info("Connected.")
+    logging.getLogger("aiosqlite.core").warning("Odd.")
 
     assert only_object(stream)["message"] == "Odd."
 

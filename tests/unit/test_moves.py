@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -11,34 +9,32 @@ from decimal import Decimal
 import pytest
 
 from broker.decide import moves
-from broker.decide.states import IllegalMove
 from broker.model import (
-    FINAL,
     Access,
     Attempt,
     Change,
     Outcome,
     Reason,
-    Session,
     Status,
     Wanted,
 )
-from providers.base import Endpoint
-from tests.builders import NOW, a_label, a_session, an_attempt, an_instance, an_offer
-
-LATER = NOW + timedelta(seconds=30)
-TIMEOUT = timedelta(minutes=15)
-ACCESS = Access(ssh=Endpoint("198.51.100.7", 22), ssh_user="root", known_hosts=("key",))
-
-PENDING = a_session()
-PROVISIONING = a_session(status=Status.PROVISIONING)
-RUNNING = a_session(status=Status.RUNNING, instance_id="i-1")
-STOPPING = replace(RUNNING, status=Status.STOPPING, wanted=Wanted.GONE, reason=Reason.DONE)
-
-SENT = an_attempt(unknown_since=NOW)
-MADE = an_attempt(instance_id="i-1", accepted_at=NOW, deadline_at=NOW + TIMEOUT)
-VERIFIED = replace(MADE, verified_at=NOW, outcome=Outcome.RUNNING)
-CLOSED = replace(MADE, reason=Reason.WRONG_GPU, ended_at=NOW, outcome=Outcome.FAILED)
+from tests.builders import (
+    ACCESS,
+    LATER,
+    MADE,
+    NOW,
+    PENDING,
+    PROVISIONING,
+    RUNNING,
+    SENT,
+    STOPPING,
+    TIMEOUT,
+    VERIFIED,
+    a_label,
+    an_attempt,
+    an_instance,
+    an_offer,
+)
 
 
 def kinds(change: Change) -> list[str]:
@@ -352,51 +348,3 @@ def test_an_idle_verdict_ends_the_session_or_only_tells() -> None:
     assert (Wanted.GONE, Reason.IDLE) == (ending.session.wanted, ending.session.reason)
     assert (["session.idle"], RUNNING) == (kinds(telling), telling.session)
     assert [1, 2, 3] == telling.events[0].data["readings"]
-
-
-MOVES: dict[str, Callable[[Session], Change]] = {
-    "launch": lambda s: moves.launch(s, an_attempt(), LATER),
-    "accept": lambda s: moves.accept(s, SENT, an_instance(), LATER, TIMEOUT),
-    "reprice": lambda s: moves.reprice(s, MADE, Decimal(1), LATER),
-    "lose_reply": lambda s: moves.lose_reply(s, SENT, "", LATER),
-    "bury": lambda s: moves.bury(s, SENT, LATER),
-    "refuse": lambda s: moves.refuse(s, SENT, Reason.OFFER_GONE, "", LATER),
-    "abandon": lambda s: moves.abandon(s, an_attempt(), LATER),
-    "locate": lambda s: moves.locate(s, ACCESS, LATER),
-    "verify": lambda s: moves.verify(s, MADE, ACCESS, {}, LATER),
-    "doom": lambda s: moves.doom(s, MADE, Reason.WRONG_GPU, "", LATER),
-    "extend": lambda s: moves.extend(s, LATER, LATER),
-    "warn": lambda s: moves.warn(s, LATER),
-    "mark_lost": lambda s: moves.mark_lost(s, NOW, "", LATER),
-    "mark_idle": lambda s: moves.mark_idle(s, NOW, LATER),
-    "reap_idle": lambda s: moves.reap_idle(s, {}, NOW, LATER, is_ending=True),
-    "report_idle": lambda s: moves.reap_idle(s, {}, NOW, LATER, is_ending=False),
-    "end": lambda s: moves.end(s, Reason.DONE, NOW, LATER),
-    "lose": lambda s: moves.lose(s, VERIFIED, "", LATER),
-    "destroying": lambda s: moves.destroying(s, VERIFIED, NOW, LATER),
-    "destroy_again": lambda s: moves.destroy_again(s, VERIFIED, LATER),
-    "destroy_fails": lambda s: moves.destroy_fails(s, VERIFIED, "", LATER),
-    "gone": lambda s: moves.gone(s, VERIFIED, "", LATER),
-    "retry": lambda s: moves.retry(s, an_attempt(n=2), LATER),
-    "give_up": lambda s: moves.give_up(s, Reason.OFFER_GONE, "", LATER),
-    "conclude": lambda s: moves.conclude(Change("conclude", s), LATER),
-}
-
-
-def test_every_move_is_among_those_that_are_held_against_final_sessions() -> None:
-    """A new move cannot be forgotten here; only the first record has no session before it."""
-    functions = {name for name, _ in inspect.getmembers(moves, inspect.isfunction)}
-    own = {name for name in functions if getattr(moves, name).__module__ == moves.__name__}
-
-    assert {name for name in own if not name.startswith("_")} == {*MOVES, "record"} - {
-        "report_idle"
-    }
-
-
-@pytest.mark.parametrize("status", sorted(FINAL))
-@pytest.mark.parametrize("name", MOVES)
-def test_nothing_happens_to_a_final_session(name: str, status: Status) -> None:
-    """A row that is final is never written again."""
-    final = a_session(status=status, wanted=Wanted.GONE, reason=Reason.DONE, stopped_at=NOW)
-    with pytest.raises(IllegalMove):
-        MOVES[name](final)
