@@ -146,14 +146,14 @@ def choose(
 ) -> Listed | None:
     """The cheapest offer that fits, with the disk asked for; None where none does."""
     is_fitting = _fitting(criteria, needs, capabilities, now)
-    has_no_less_disk = needs.disk_gb >= INCLUDED_DISK_GB
-    best, least = None, None
+    best, least, ceiling = None, None, None
     for row in rows:
-        # More disk never makes an offer cheaper, so most of a market needs no closer look.
-        if least is not None and has_no_less_disk and row.price > least[0]:
+        if ceiling is not None and row.price > ceiling:
             continue
         if is_fitting(row) and (least is None or _cost(row, needs) < least):
             best, least = row, _cost(row, needs)
+            # More disk never makes an offer cheaper: most of a market needs no closer look.
+            ceiling = least[0] if needs.disk_gb >= INCLUDED_DISK_GB else None
     return best
 
 
