@@ -72,6 +72,8 @@ class Opening:
         self.is_open = False
         """Whether new sessions are taken."""
         self._turns = asyncio.Lock()
+        self._recording: dict[tuple[str, str], asyncio.Event] = {}
+        """Consumer and offer -> set when the session that has claimed it is recorded, or not."""
 
     async def open(
         self,
@@ -135,6 +137,7 @@ class Opening:
         await self._refuse_duplicate(request)
         found = tools.inventory.find(request.offer_id)
         if isinstance(found, Gone):
+            await self._refuse_duplicate(request)
             raise _stale(request.offer_id)
         if found is None:
             raise NotFound(f"There is no offer {request.offer_id}.")
@@ -144,6 +147,9 @@ class Opening:
         return found
 
     async def _refuse_duplicate(self, request: Request) -> None:
+        recording = self._recording.get((request.consumer_id, request.offer_id or ""))
+        if recording is not None:
+            await recording.wait()
         twin = await self._tools.store.live_session(request.consumer_id, request.offer_id or "")
         if twin is not None:
             raise _duplicate(twin)
@@ -177,6 +183,8 @@ class Opening:
         """Record, start the work, and wait until the provider has answered or time is up."""
         tools = self._tools
         attempt = first_attempt(session, tools.rules)
+        key = (session.request.consumer_id, session.offer.id)
+        recorded = self._recording[key] = asyncio.Event()
         with tools.journal.watch(session.id) as changes:
             try:
                 await tools.journal.add(moves.record(session, attempt), confidential)
@@ -186,6 +194,9 @@ class Opening:
             except BaseException:
                 tools.inventory.release(session.offer)
                 raise
+            finally:
+                recorded.set()
+                self._recording.pop(key, None)
             if private_key is not None:
                 tools.keyring.keep(session.id, private_key)
             self._workers.wake(session.id)
