@@ -111,14 +111,15 @@ class Writer:
 
 
 def _run(connection: sa.Connection, job: Job[Any]) -> _Verdict:
-    savepoint = connection.begin_nested()
+    connection.exec_driver_sql("SAVEPOINT job")
     try:
         value = job(connection)
     except Exception as error:  # noqa: BLE001 - it belongs to the caller of this job alone
         # This fails where the error has ended the transaction, and with it fails the batch.
-        savepoint.rollback()
+        connection.exec_driver_sql("ROLLBACK TO job")
         return partial(_refuse, error=error)
-    savepoint.commit()
+    finally:
+        connection.exec_driver_sql("RELEASE job")
     return partial(_accept, value=value)
 
 
