@@ -1,0 +1,32 @@
+"""What the system tells of processes: their memory, their time, their children."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_KIB_PER_MB = 1024
+_FIELDS_BEFORE_TIMES = 11
+"""Of `/proc/PID/stat`, after the name of the program."""
+
+
+def memory_mb(pid: int, field: str = "VmRSS") -> float:
+    """Memory in MB: `VmRSS` is resident now, `VmHWM` at its highest."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name == field:
+            return int(rest.split()[0]) / _KIB_PER_MB
+    raise LookupError(field)
+
+
+def cpu_seconds(pid: int) -> float:
+    """The time that a process has computed, its own and the kernel's for it."""
+    _, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    user, system = rest.split()[_FIELDS_BEFORE_TIMES:][:2]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def children(pid: int) -> list[int]:
+    """The processes that `pid` has started and that still run."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for listed in tasks for child in listed.read_text().split()]
