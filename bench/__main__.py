@@ -36,7 +36,11 @@ def main(arguments: Sequence[str]) -> int:
 def _measured(name: str) -> list[Figure]:
     """The figures of one part, from a process of its own."""
     print(f"measuring {name} …", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory() as folder, Path(folder, "figures").open("w+") as output:
+    with (
+        # Machines of a part that did not end may still write while it is cleared.
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        Path(folder, "figures").open("w+") as output,
+    ):
         part = subprocess.Popen(
             [sys.executable, "-m", "bench.part", name],
             # Not a pipe: what a part leaves running must not keep us waiting for its end.
