@@ -27,7 +27,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+_LONGEST_NAME = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,12 @@ class NotFound(BrokerError):
 
     status = 404
     code = "resource_not_found"
+
+    @classmethod
+    def named(cls, what: str, name: str) -> Self:
+        """For a thing of the kind `what`; a name that no such thing can have is not repeated."""
+        is_sane = name.isprintable() and len(name) <= _LONGEST_NAME
+        return cls(f"There is no {what} {name}." if is_sane else f"There is no such {what}.")
 
 
 class NoOfferFits(NotFound):

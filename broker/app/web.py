@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from broker.api.costs import CostRoutes
 from broker.api.gpus import GpuRoutes
@@ -40,6 +40,8 @@ def build_application(parts: Parts, pulse: Pulse) -> web.Application:
     )
     for route in _routes(parts, pulse):
         application.router.add_route(route.method, route.path, route.handler)
+        if route.method == hdrs.METH_GET:
+            application.router.add_route(hdrs.METH_HEAD, route.path, route.handler)
     for name, provider in parts.providers.items():
         if isinstance(provider, HasRoutes):
             own = web.Application()

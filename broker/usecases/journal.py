@@ -78,7 +78,7 @@ class Journal:
         """A session and its current attempt; raises NotFound."""
         current = await self._store.current(session_id)
         if current is None:
-            raise NotFound(f"There is no session {session_id}.")
+            raise NotFound.named("session", session_id)
         return current
 
     @contextmanager

@@ -140,7 +140,7 @@ class Opening:
             await self._refuse_duplicate(request)
             raise _stale(request.offer_id)
         if found is None:
-            raise NotFound(f"There is no offer {request.offer_id}.")
+            raise NotFound.named("offer", request.offer_id)
         check_offer(found, needs, tools.doors[found.provider].capabilities)
         if not tools.inventory.claim(found):
             raise _stale(found.id)

@@ -25,7 +25,7 @@ class Sessions:
         """One session; raises NotFound."""
         session = await self._tools.store.session(session_id)
         if session is None:
-            raise NotFound(f"There is no session {session_id}.")
+            raise NotFound.named("session", session_id)
         return session
 
     async def done(self, session_id: str) -> None:
