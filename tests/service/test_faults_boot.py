@@ -19,6 +19,7 @@ from tests.service.scenarios import (
     running,
     warm_up,
 )
+from tests.waiting import eventually
 
 BROKEN_DRIVER = (
     "printf '#!/bin/sh\\necho NVIDIA-SMI has failed\\nexit 9\\n' >\"$HOME/../bin/nvidia-smi\""
@@ -200,4 +201,42 @@ async def test_a_list_that_fails_while_a_machine_boots_is_the_cause_at_its_deadl
 
         assert ("failed", "boot_timeout") == (session["status"], session["status_reason"])
         assert "list could not be read" in session["error"]
+        await assert_sound(broker)
+
+
+async def test_a_proof_that_comes_after_the_deletion_changes_nothing(broker: Broker) -> None:
+    """A login that is under way when the session is deleted does not make it run."""
+    await broker.fault("slow", "ssh", delay="1s")
+    _, body = await broker.rent()
+
+    async def is_logging_in() -> bool:
+        return "attempt.located" in kinds(await broker.events(body["session"]["id"]))
+
+    await eventually(is_logging_in)
+    status, _ = await broker.call("DELETE", f"/api/v1/sessions/{body['session']['id']}")
+    session = await broker.session(body["session"]["id"])
+    assert (200, "stopped", None) == (status, session["status"], session["running_at"])
+    await assert_sound(broker)
+
+
+async def test_an_image_that_brings_no_ssh_runs_when_its_port_answers(broker: Broker) -> None:
+    """The published port is what was promised."""
+    await broker.fault("refused", "ssh")
+    session = await running(broker, launch_mode="entrypoint", docker_image="me/server:1")
+
+    proof = next(e for e in await broker.events(session["id"]) if e["type"] == "session.running")
+    assert ("http", []) == (proof["data"]["proof"], session["known_hosts"])
+    await broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
+    await assert_sound(broker)
+
+
+async def test_a_port_that_never_answers_fails_for_a_reason_of_its_own(serve: Serve) -> None:
+    """The machine came up, and what was promised did not."""
+    settings = {"ssh__verify_timeout": "500ms", "providers__simulator__ssh": False}
+    async with serve(**settings) as broker:
+        _, body = await broker.rent(launch_mode="entrypoint", docker_image="me/server:1")
+        session = await ended(broker, body["session"]["id"])
+
+        assert ("failed", "endpoint_timeout") == (session["status"], session["status_reason"])
+        assert "Nothing answers HTTP" in session["error"]
         await assert_sound(broker)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
+from typing import NoReturn
 
 import pytest
 
-from broker.usecases import opening
-from providers.base import OfferList
+from broker.usecases import opening, workers
+from providers.base import LaunchSpec, OfferList
+from providers.errors import InsufficientFunds, ProviderError, RateLimited, Unauthorized
 from tests.service.conftest import Broker, eventually
 from tests.service.scenarios import (
     assert_sound,
@@ -258,6 +261,56 @@ async def test_a_market_that_rents_dearer_than_it_lists_is_left(
     assert [("failed", "price_changed")] == [
         (one["outcome"], one["reason"]) for one in session["attempts"]
     ]
+    await assert_sound(broker)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code", "attempts"),
+    [
+        (InsufficientFunds, 402, "insufficient_funds", 1),
+        (Unauthorized, 502, "provider_error", 2),
+        (RateLimited, 503, "provider_unavailable", 2),
+    ],
+)
+async def test_what_the_account_may_not_do_is_told_as_it_is(
+    broker: Broker,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[ProviderError],
+    status: int,
+    code: str,
+    attempts: int,
+) -> None:
+    """Another offer is not tried where the account cannot pay for any."""
+
+    async def refuse(_: LaunchSpec) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(market(broker), "create", refuse)
+    answered, body = await broker.rent(auto_retry=True, max_retries=1)
+
+    assert (status, code) == (answered, body["code"])
+    session = await broker.session(body["session_id"])
+    assert ("failed", attempts) == (session["status"], len(session["attempts"]))
+    await assert_sound(broker)
+
+
+async def test_an_adapter_that_stumbles_over_an_answer_loses_no_machine(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a creation raises, a machine that it may have made is looked for."""
+    monkeypatch.setattr(workers, "_AFTER_AN_ACCIDENT", timedelta(milliseconds=50))
+    create = market(broker).create
+
+    async def stumble(spec: LaunchSpec) -> NoReturn:
+        await create(spec)
+        raise KeyError("id")
+
+    monkeypatch.setattr(market(broker), "create", stumble)
+    status, body = await broker.rent()
+    assert 201 == status
+    session = await broker.until(body["session"]["id"], "running", "failed")
+    assert ("running", 1) == (session["status"], len(session["attempts"]))
+    await broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
     await assert_sound(broker)
 
 

@@ -138,6 +138,7 @@ async def test_a_deletion_that_is_not_proved_in_time_goes_on_by_itself(
     assert "deleted" == (await broker.session(session["id"]))["status_reason"]
 
     await broker.call("DELETE", "/simulator/faults")
+    await broker.call("DELETE", path)
     await ended(broker, session["id"])
     assert 200 == (await broker.call("DELETE", path))[0]
     assert 409 == (await broker.call("POST", f"{path}/done"))[0]

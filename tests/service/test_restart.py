@@ -9,6 +9,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import aiohttp
+import pytest
+
+from broker.app import daemon
 from broker.clock import utcnow
 from broker.decide import moves
 from broker.decide.lease import grant_lease
@@ -28,6 +32,7 @@ from tests.service.scenarios import (
     ended,
     kinds,
     market,
+    only_session,
     running,
 )
 
@@ -103,6 +108,17 @@ async def made(broker: Broker, session: Session, attempt: Attempt) -> Instance:
     return await market(broker).create(LaunchSpec(attempt.offer, attempt.label, keys))
 
 
+async def answering(broker: Broker, instance: Instance) -> None:
+    """Wait until a machine lets the broker in."""
+    own_key = broker.parts.tools.keyring.own.private_pem
+
+    async def is_up() -> bool:
+        now = await market(broker).get(instance.id)
+        return bool(now.ssh) and await can_log_in(now.ssh[0], own_key)
+
+    await eventually(is_up)
+
+
 async def test_a_running_session_survives_a_restart(serve: Serve) -> None:
     """The same machine answers the same key at the same address, and is paid for all the time."""
     async with serve() as broker:
@@ -169,13 +185,7 @@ async def test_a_machine_that_came_up_while_nobody_looked_gets_one_try(serve: Se
         session, attempt = await recorded(broker)
         await sent(broker, session)
         instance = await made(broker, session, attempt)
-        own_key = broker.parts.tools.keyring.own.private_pem
-
-        async def is_up() -> bool:
-            now = await market(broker).get(instance.id)
-            return bool(now.ssh) and await can_log_in(now.ssh[0], own_key)
-
-        await eventually(is_up)
+        await answering(broker, instance)
         await broker.parts.tools.journal.apply(
             session.id, lambda s, a: moves.accept(s, a, instance, utcnow(), timedelta(0))
         )
@@ -280,6 +290,55 @@ async def test_a_machine_whose_reply_never_arrived_is_found_after_a_restart(serv
         await delete(broker, session.id)
         await assert_sound(broker)
         assert 1 == await bills(broker)
+
+
+async def test_a_stop_in_the_middle_of_a_creation_loses_no_machine(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request is cut; the machine that it made is found, and no second one is rented."""
+    monkeypatch.setattr(daemon, "IN_FLIGHT_PATIENCE", 0.1)
+    async with serve() as broker:
+        create = market(broker).create
+        is_made = asyncio.Event()
+
+        async def hang(spec: LaunchSpec) -> None:
+            await create(spec)
+            is_made.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(market(broker), "create", hang)
+        renting = asyncio.create_task(broker.rent())
+        await is_made.wait()
+    with pytest.raises(aiohttp.ClientError):
+        await renting
+    async with serve() as broker:
+        session = await only_session(broker)
+        session = await broker.until(session["id"], "running", "failed")
+        assert ("running", 1) == (session["status"], len(session["attempts"]))
+        await delete(broker, session["id"])
+        await assert_sound(broker)
+        assert 1 == await bills(broker)
+
+
+async def test_a_machine_without_the_consumers_key_is_not_handed_over(serve: Serve) -> None:
+    """After a restart the broker's own key gets in, and looks for the consumer's."""
+    async with serve(**UNHURRIED) as broker:
+        session, attempt = await recorded(broker)
+        await sent(broker, session)
+        own = broker.parts.tools.keyring.own
+        instance = await market(broker).create(
+            LaunchSpec(attempt.offer, attempt.label, (own.public_line,))
+        )
+        await answering(broker, instance)
+        await broker.parts.tools.journal.apply(
+            session.id, lambda s, a: moves.accept(s, a, instance, utcnow(), timedelta(seconds=1))
+        )
+        await broker.call("POST", "/api/v1/sweep?dry_run=false")
+        shown = await ended(broker, session.id)
+
+        assert ("failed", "ssh_timeout") == (shown["status"], shown["status_reason"])
+        assert "The consumer's key is not on the machine yet." in shown["error"]
+        await assert_sound(broker)
 
 
 async def test_a_creation_that_had_no_effect_is_not_repeated_after_a_restart(
