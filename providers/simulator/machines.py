@@ -64,7 +64,10 @@ class Parent:
         data = os.read(sys.stdin.fileno(), 65_536)
         *lines, self._rest = (self._rest + data).split(b"\n")
         if lines:
-            self._told = datetime.fromisoformat(lines[-1].decode()), self._loop.time()
+            told = datetime.fromisoformat(lines[-1].decode())
+            # What waited in the pipe is late: time would go back, and machines with it.
+            now = max(told, self.now()) if self._told else told
+            self._told = now, self._loop.time()
         if not data:
             self.gone = True
             self._loop.remove_reader(sys.stdin.fileno())

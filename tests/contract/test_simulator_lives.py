@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -20,7 +22,7 @@ from providers.gpus import is_same_gpu
 from providers.simulator import SimulatorOptions, SimulatorProvider, open_simulator, parse_fault
 from providers.simulator.home import FOLDER
 from providers.simulator.machines import LOCK_NAME
-from tests.contract.conftest import Open, a_spec
+from tests.contract.conftest import Clock, Open, a_spec
 from tests.contract.machines import (
     KEY,
     PROBE,
@@ -253,8 +255,11 @@ async def test_an_entrypoint_answers_http_on_every_published_port(
 
 async def has_open(pid: int | None, name: str) -> bool:
     """Whether a process has a file of this name open."""
-    files = (path.readlink().name for path in Path(f"/proc/{pid}/fd").iterdir())
-    return name in files
+    names = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            names.append(path.readlink().name)
+    return name in names
 
 
 async def test_two_openers_run_the_machines_once(open_market: Open) -> None:
@@ -287,6 +292,24 @@ async def test_a_crashed_process_of_the_machines_is_replaced(market: SimulatorPr
 
     await eventually(is_back)
     assert (await run(machine, "echo back")).stdout == "back\n"
+
+
+async def test_a_word_of_the_time_that_was_long_on_its_way_takes_no_machine_away(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """A busy process of the machines hears late what time it was."""
+    options = SimulatorOptions(tmp_path, boot_time=timedelta(), drift=timedelta())
+    market = await open_simulator(options, clock)
+    early = await rent(market)
+    clock.forward(60)
+    late = await rent(market)
+
+    clock.forward(-30)
+    await market.destroy(early.id)
+    await eventually(lambda: is_down(early))
+
+    assert await is_listening(late)
+    await market.close()
 
 
 async def test_many_machines_answer_at_once(market: SimulatorProvider) -> None:
