@@ -115,3 +115,10 @@ async def broker(serve: Serve) -> AsyncIterator[Broker]:
     """A serving broker with the quick settings."""
     async with serve() as started:
         yield started
+
+
+@pytest.fixture
+async def market_only(serve: Serve) -> AsyncIterator[Broker]:
+    """A broker whose machines never come up: for what is decided before that."""
+    async with serve(providers__simulator__ssh=False) as broker:
+        yield broker
