@@ -228,7 +228,7 @@ class Metrics:
                 self._verified(session, change.attempt)
             case "doom":
                 self._verify_failures.inc()
-            case "destroy-again":
+            case "destroy-ignored":
                 self._destroy_failures.inc()
         if session.is_final:
             reason = session.reason or Reason.INTERNAL_ERROR

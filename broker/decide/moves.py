@@ -252,13 +252,17 @@ def destroying(
     return Change("destroying", session, asked, (event,))
 
 
-def destroy_again(session: Session, attempt: Attempt, accepted_at: datetime) -> Change:
-    """The last acceptance had no effect, and there is a new one: the machine is billed until it.
+def destroy_again(
+    session: Session, attempt: Attempt, accepted_at: datetime, *, is_ignored: bool
+) -> Change:
+    """There is a newer acceptance, because the last one has not been seen to have an effect.
 
-    No event: this may repeat itself for days, and `destroy_fails` tells of it now and then.
+    The machine is billed until it. `is_ignored`: the last one is known to have had none. No
+    event: this may repeat itself for days, and `destroy_fails` tells of it now and then.
     """
     _require_open(session, "destroy again")
-    return Change("destroy-again", session, replace(attempt, destroy_accepted_at=accepted_at))
+    name = "destroy-ignored" if is_ignored else "destroy-again"
+    return Change(name, session, replace(attempt, destroy_accepted_at=accepted_at))
 
 
 def destroy_fails(session: Session, attempt: Attempt, detail: str, now: datetime) -> Change:

@@ -19,21 +19,35 @@ log = logging.getLogger(__name__)
 _FIRST_PAUSE = timedelta(seconds=1)
 _LONGEST_PAUSE = timedelta(seconds=30)
 _BETWEEN_LISTS = timedelta(seconds=1)
-_TRIES_THAT_SHOUT = frozenset({1, 2, 5, 10, 30})
+_TRIES_THAT_SHOUT = frozenset({1, 3, 10, 30})
 _SHOUT_EVERY = 100
+_TRIES_THAT_SUFFICE = 10
+"""After so many an accepted destruction should have had its effect: minutes have passed."""
 
 
 @dataclass(slots=True)
 class _Seen:
     """What this process has seen of an instance that is to be gone."""
 
-    is_up: bool = False
-    """When last looked at it was there, and not on its way out."""
+    accepted_at: datetime | None = None
+    """The first acceptance of its destruction."""
+    ignored: int = 0
+    """Acceptances that had no effect."""
+    status: InstanceStatus | None = None
+    """As of the last look; None where there was none."""
     absent_at: datetime | None = None
     """When the first of the lists in a row was asked for that do not have it."""
 
+    @property
+    def is_ending(self) -> bool:
+        return self.status is InstanceStatus.ENDING
+
+    @property
+    def is_up(self) -> bool:
+        return self.status is not None and not self.is_ending
+
     def look(self, instance: Instance) -> None:
-        self.is_up = instance.status is not InstanceStatus.ENDING
+        self.status = instance.status
         self.absent_at = None
 
 
@@ -47,42 +61,48 @@ class Teardown:
     async def destroy(self, session: Session, attempt: Attempt, effort: Effort) -> timedelta | None:
         """Ask for the end, then look whether it has come. Repeated without end."""
         try:
-            trouble = await self._ask(session, attempt)
+            is_accepted = await self._ask(session, attempt, effort)
             proof = await self._proof(attempt)
         except NotFound:
-            trouble, proof = None, "the provider answered that it is gone"
-        if trouble is not None:
-            await self._shout(session, effort, trouble)
+            proof = "the provider answered that it is gone"
+        else:
+            if proof is None and is_accepted and effort.tries >= _TRIES_THAT_SUFFICE:
+                await self._shout(session, effort.tries, "it is accepted, and has no end")
         if proof is None:
             return self._pause(attempt, effort)
         await self._gone(session, attempt, proof)
         return None
 
-    async def _ask(self, session: Session, attempt: Attempt) -> str | None:
-        """Ask the provider once; returns what is wrong. Raises NotFound where it is gone."""
-        tools = self._tools
-        asked_at = tools.now()
+    async def _ask(self, session: Session, attempt: Attempt, effort: Effort) -> bool:
+        """Ask the provider once; whether it accepts. Raises NotFound where nothing is left."""
+        asked_at = self._tools.now()
         try:
-            await tools.doors[attempt.offer.provider].destroy(attempt.instance_id or "")
+            await self._tools.doors[attempt.offer.provider].destroy(attempt.instance_id or "")
         except NotFound:
             raise
         except ProviderError as error:
-            return str(error)
-        return await self._accepted(session, attempt, asked_at)
+            await self._shout(session, effort.tries, str(error))
+            return False
+        await self._note_accepted(session, attempt, asked_at)
+        return True
 
-    async def _accepted(self, session: Session, attempt: Attempt, asked_at: datetime) -> str | None:
-        """Write down the acceptance; returns what is wrong where the one before had no effect."""
-        tools = self._tools
-        now = tools.now()
+    async def _note_accepted(self, session: Session, attempt: Attempt, asked_at: datetime) -> None:
+        """Write down the acceptance, and notice where the earlier ones had no effect."""
+        journal = self._tools.journal
+        seen = self._seen.setdefault(attempt.label, _Seen())
+        now = self._tools.now()
+        seen.accepted_at = seen.accepted_at or now
+        settle = self._tools.doors[attempt.offer.provider].capabilities.settle
+        is_ignored = seen.is_up and now - seen.accepted_at >= settle
         if attempt.destroy_accepted_at is None:
-            await tools.journal.apply(
-                session.id, lambda s, a: moves.destroying(s, a, asked_at, now)
+            await journal.apply(session.id, lambda s, a: moves.destroying(s, a, asked_at, now))
+        elif not seen.is_ending:
+            await journal.apply(
+                session.id, lambda s, a: moves.destroy_again(s, a, now, is_ignored=is_ignored)
             )
-            return None
-        if not self._seen.get(attempt.label, _Seen()).is_up:
-            return None
-        await tools.journal.apply(session.id, lambda s, a: moves.destroy_again(s, a, now))
-        return "The provider accepts it, and the machine stays as it was."
+        if is_ignored:
+            seen.ignored += 1
+            await self._shout(session, seen.ignored, "it is accepted, and the machine stays up")
 
     async def _proof(self, attempt: Attempt) -> str | None:
         """How it is proved that the instance is gone; None while it is not, or not known.
@@ -105,6 +125,7 @@ class Teardown:
         if instance is not None:
             seen.look(instance)
             return None
+        seen.status = None
         seen.absent_at = seen.absent_at or listing.asked_at
         if listing.asked_at - seen.absent_at < _BETWEEN_LISTS:
             return None
@@ -116,10 +137,10 @@ class Teardown:
         tools.inventory.release(attempt.offer)
         await tools.journal.apply(session.id, lambda s, a: moves.gone(s, a, proof, tools.now()))
 
-    async def _shout(self, session: Session, effort: Effort, trouble: str) -> None:
-        if effort.tries not in _TRIES_THAT_SHOUT and effort.tries % _SHOUT_EVERY:
+    async def _shout(self, session: Session, times: int, trouble: str) -> None:
+        if times not in _TRIES_THAT_SHOUT and times % _SHOUT_EVERY:
             return
-        detail = f"Destroying does not work yet (try {effort.tries}, more follow): {trouble}"
+        detail = f"Destroying does not work yet (tried {times} times, and on): {trouble}"
         log.error("%s", detail, extra={"session_id": session.id, "action": "destroy"})
         await self._tools.journal.apply(
             session.id, lambda s, a: moves.destroy_fails(s, a, detail, self._tools.now())

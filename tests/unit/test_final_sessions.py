@@ -51,7 +51,7 @@ MOVES: dict[str, Callable[[Session], Change]] = {
     "end": lambda s: moves.end(s, Reason.DONE, NOW, LATER),
     "lose": lambda s: moves.lose(s, VERIFIED, "", LATER),
     "destroying": lambda s: moves.destroying(s, VERIFIED, NOW, LATER),
-    "destroy_again": lambda s: moves.destroy_again(s, VERIFIED, LATER),
+    "destroy_again": lambda s: moves.destroy_again(s, VERIFIED, LATER, is_ignored=True),
     "destroy_fails": lambda s: moves.destroy_fails(s, VERIFIED, "", LATER),
     "gone": lambda s: moves.gone(s, VERIFIED, "", LATER),
     "retry": lambda s: moves.retry(s, an_attempt(n=2), LATER),

@@ -114,7 +114,7 @@ def destroy(life: Life, how: str) -> None:
     elif how == "ignored" and attempt.destroy_accepted_at is None:
         life.write(moves.destroying(session, attempt, now, now))
     elif how == "ignored":
-        life.write(moves.destroy_again(session, attempt, now))
+        life.write(moves.destroy_again(session, attempt, now, is_ignored=False))
     elif how == "gone":
         life.machines.discard(attempt.label)
         life.write(moves.gone(session, attempt, "not found", now))

@@ -228,7 +228,7 @@ def test_an_accepted_destruction_is_noted_with_its_first_asking() -> None:
 def test_a_destruction_without_effect_is_billed_until_it_has_one() -> None:
     """The last acceptance counts, and tells nothing new."""
     accepted = replace(VERIFIED, destroy_asked_at=NOW, destroy_accepted_at=NOW)
-    change = moves.destroy_again(STOPPING, accepted, LATER)
+    change = moves.destroy_again(STOPPING, accepted, LATER, is_ignored=True)
 
     assert (NOW, LATER) == (
         attempt_of(change).destroy_asked_at,
