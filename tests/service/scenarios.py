@@ -19,7 +19,7 @@ FOR_EVER = 1_000_000
 """So many times that nobody sees the end of it."""
 
 _A_SECOND = Decimal(1) / 3600
-_ROUNDING = Decimal("0.000002")
+_ROUNDING = Decimal("0.000001")
 
 
 def market(broker: Broker) -> SimulatorProvider:

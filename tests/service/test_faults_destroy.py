@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -88,6 +89,11 @@ async def test_a_destruction_that_takes_its_time_is_waited_for(broker: Broker) -
     assert "stopped" == (await ended(broker, session["id"]))["status"]
     assert () == tuple(await market(broker).list_instances())
     assert 0 == await metric(broker, FAILURES)
+    (accrual,) = await broker.parts.tools.store.accruals(session_id=session["id"])
+    (bill,) = await market(broker).statement(broker.parts.tools.now())
+    assert accrual.ends_at is not None
+    assert bill.ends_at is not None
+    assert abs(accrual.ends_at - bill.ends_at) < timedelta(seconds=0.5)
     await assert_sound(broker)
 
 
