@@ -89,13 +89,15 @@ from providers.simulator import SimulatorOptions, open_simulator
 from providers.simulator.home import FOLDER
 from providers.simulator.machines import LOCK_NAME
 from tests.contract.conftest import a_spec, first_offer
+from tests.waiting import eventually
 
 async def main():
     options = SimulatorOptions(Path(sys.argv[1]), boot_time=timedelta(), drift=timedelta())
     market = await open_simulator(options, utcnow)
     made = await market.create(a_spec(await first_offer(market), public_keys=(sys.argv[2],)))
-    while not (await market.get(made.id)).ssh:
-        await asyncio.sleep(0.02)
+    async def is_up():
+        return (await market.get(made.id)).ssh
+    await eventually(is_up)
     print(made.id, market.machines_pid, flush=True)
     await asyncio.Event().wait()
 
