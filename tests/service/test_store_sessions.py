@@ -110,6 +110,16 @@ async def test_an_attempt_comes_back_as_it_was_recorded_and_changed(store: Store
     assert {of.id: (first, second)} == await store.attempts([of.id])
 
 
+async def test_a_session_is_read_together_with_its_current_attempt(store: Store) -> None:
+    """Never with an earlier one; nothing where there is no such session."""
+    of = await add(store, session(1))
+    assert (of, attempt(of)) == await store.current(of.id)
+    second = attempt(of, 2, reason=Reason.BOOT_TIMEOUT, gone_at=NOW)
+    of = await store.commit(Change("retry", replace(of, attempt=2), second))
+    assert (of, second) == await store.current(of.id)
+    assert await store.current("sess-unknown") is None
+
+
 async def test_attempts_are_told_for_every_session_that_is_asked_for(store: Store) -> None:
     """A session without one has none; it is not left out."""
     await add(store, session(1))

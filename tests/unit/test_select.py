@@ -47,6 +47,9 @@ def test_the_price_for_the_disk_asked_for_decides() -> None:
 
     assert chosen(dear_disk, cheap_disk, disk_gb=50) == "1"
     assert chosen(dear_disk, cheap_disk, disk_gb=100) == "2"
+    assert chosen(cheap_disk, dear_disk, disk_gb=100) == "2"
+    dearer = an_offer("3", price="0.7", disk_price_per_gb_hour=Decimal("0.01"))
+    assert chosen(cheap_disk, dearer, disk_gb=10) == "3"
     at_most = Criteria(max_price=Decimal("0.7"))
     assert chosen(dear_disk, criteria=at_most, disk_gb=70) == "1"
     assert chosen(dear_disk, criteria=at_most, disk_gb=71) is None
