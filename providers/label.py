@@ -12,6 +12,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 PREFIX = "gpub-"
 SESSION_ID_PREFIX = "sess-"
@@ -48,6 +49,7 @@ def deployment_part(deployment_id: str) -> str:
     return base64.b32encode(digest).decode().lower()[:8]
 
 
+@lru_cache(maxsize=16_384)  # every list shows the same labels again
 def parse_label(text: str | None) -> Label | None:
     """The label in `text`, or None where it is not one of any broker's."""
     match = _LABEL.fullmatch(text or "")
