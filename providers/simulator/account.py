@@ -44,6 +44,7 @@ CREATE INDEX IF NOT EXISTS machine_by_host ON machine (host_id);
 _COLUMNS = "id, launch, fate, created_at, destroyed_at, gone_at, ssh_port, published"
 _LIVE = "(gone_at IS NULL OR gone_at > :now)"
 _BUSY_SECONDS = 10.0
+_ROWS_AT_ONCE = 500
 
 
 class OfferTaken(Exception):
@@ -158,8 +159,11 @@ class Account:
         return row is not None
 
     def _select(self, condition: str, **values: object) -> Iterator[Machine]:
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM machine {condition}", values)  # noqa: S608
-        return map(_decode_machine, rows)
+        found = self._db.execute(f"SELECT {_COLUMNS} FROM machine {condition}", values)  # noqa: S608
+        # One by one, the driver would take and leave the interpreter's lock at every row, so
+        # quickly that the event loop's thread hardly ever got it.
+        while rows := found.fetchmany(_ROWS_AT_ONCE):
+            yield from map(_decode_machine, rows)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
