@@ -139,7 +139,7 @@ class TensordockSettings(_Section):
     api_url: HttpUrl = "https://dashboard.tensordock.com/api/v2"
     default_image: Name = "ubuntu2404"
     pace: Pace = 1.0
-    balance_floor: Dollars = Decimal(1)
+    balance_floor: Dollars = Decimal(5)
 
 
 class ProvidersSettings(_Section):
