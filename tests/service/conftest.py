@@ -14,6 +14,9 @@ import pytest
 from broker.app import serving
 from broker.app.build import Parts
 from broker.config import load_settings
+from broker.store import Store
+from tests.service.markets import Clock
+from tests.service.store_examples import opened
 from tests.waiting import eventually
 
 QUICK = {
@@ -122,3 +125,16 @@ async def market_only(serve: Serve) -> AsyncIterator[Broker]:
     """A broker whose machines never come up: for what is decided before that."""
     async with serve(providers__simulator__ssh=False) as broker:
         yield broker
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """A store on a fresh database."""
+    async with opened(tmp_path) as one:
+        yield one
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time of the test."""
+    return Clock()

@@ -9,6 +9,8 @@ from typing import Any
 
 from broker.clock import utcnow
 from broker.decide import moves
+from broker.ssh.connection import SshPool
+from providers.base import Endpoint
 from providers.label import parse_label
 from providers.simulator.adapter import SimulatorProvider
 from providers.simulator.marketplace import Bill
@@ -144,6 +146,23 @@ async def shorten(broker: Broker, session_id: str, left: timedelta) -> datetime:
         session_id, lambda session, _: moves.extend(session, now + left, now)
     )
     return now + left
+
+
+async def run(session: Any, private_key: str, command: str) -> str:
+    """What a command says on a session's machine."""
+    pool = SshPool(1)
+    try:
+        result = await pool.run(
+            Endpoint(session["ssh_host"], session["ssh_port"]),
+            session["ssh_user"],
+            private_key,
+            command,
+            host_keys=tuple(session["known_hosts"]),
+            timeout=timedelta(seconds=20),
+        )
+    finally:
+        pool.close()
+    return result.stdout.strip()
 
 
 async def reconciled(broker: Broker, times: int = 3) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -18,22 +16,8 @@ from providers.base import Offer
 from tests import builders
 from tests.offers import a_failure, a_request, an_offer, minutes
 from tests.service.markets import Clock, ScriptedMarket, inventory_of
-from tests.service.store_examples import opened
 
 ONE, TWO = an_offer("1"), an_offer("2", price="0.6")
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    """A store on a fresh database."""
-    async with opened(tmp_path) as one:
-        yield one
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """The time of the test."""
-    return Clock()
 
 
 async def read(store: Store, clock: Clock, *offers: Offer) -> Inventory:

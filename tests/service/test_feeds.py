@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -16,20 +15,6 @@ from broker.usecases.inventory import Gone, Inventory
 from providers.errors import RateLimited, Unauthorized, Unavailable
 from tests.offers import an_offer
 from tests.service.markets import Clock, ScriptedMarket, inventory_of
-from tests.service.store_examples import opened
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    """A store on a fresh database."""
-    async with opened(tmp_path) as one:
-        yield one
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """The time of the test."""
-    return Clock()
 
 
 @pytest.fixture

@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from broker.model import KeyType
-from broker.ssh.connection import SshPool
 from broker.ssh.keys import generate
-from providers.base import Endpoint
 from tests.service.conftest import Broker
-from tests.service.scenarios import assert_sound, running
+from tests.service.scenarios import assert_sound, run, running
 from tests.waiting import eventually
-
-
-async def run(session: Any, private_key: str, command: str) -> str:
-    """What a command says on a session's machine."""
-    pool = SshPool(1)
-    try:
-        result = await pool.run(
-            Endpoint(session["ssh_host"], session["ssh_port"]),
-            session["ssh_user"],
-            private_key,
-            command,
-            host_keys=tuple(session["known_hosts"]),
-            timeout=timedelta(seconds=20),
-        )
-    finally:
-        pool.close()
-    return result.stdout.strip()
 
 
 async def _served_model(broker: Broker, session: Any) -> str:

@@ -6,27 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from broker.clock import utcnow
-from broker.ssh.connection import SshPool
-from providers.base import Endpoint
 from tests.service.conftest import Broker
-from tests.service.scenarios import assert_sound, ended, instant, kinds, running
-
-
-async def run(session: Any, private_key: str, command: str) -> str:
-    """What a command says on a session's machine."""
-    pool = SshPool(1)
-    try:
-        result = await pool.run(
-            Endpoint(session["ssh_host"], session["ssh_port"]),
-            session["ssh_user"],
-            private_key,
-            command,
-            host_keys=tuple(session["known_hosts"]),
-            timeout=timedelta(seconds=20),
-        )
-    finally:
-        pool.close()
-    return result.stdout.strip()
+from tests.service.scenarios import assert_sound, ended, instant, kinds, run, running
 
 
 def named(body: Any) -> set[str]:
