@@ -6,7 +6,6 @@
     ├── InsufficientDisk       400 insufficient_disk
     ├── HardMaxExceeded        400 hard_max_exceeded
     ├── InsufficientFunds      402 insufficient_funds
-    ├── Forbidden              403 permission_denied
     ├── NotFound               404 resource_not_found
     │   └── NoOfferFits        404 no_offer_fits
     ├── Conflict               409 conflict
@@ -92,13 +91,6 @@ class InsufficientFunds(BrokerError):
 
     status = 402
     code = "insufficient_funds"
-
-
-class Forbidden(BrokerError):
-    """This is not allowed."""
-
-    status = 403
-    code = "permission_denied"
 
 
 class NotFound(BrokerError):

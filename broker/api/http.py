@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import orjson
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from broker.decide.money import shown
+from broker.decide.plain import instant_text
 from broker.errors import BrokerError, Detail, ValidationFailed
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 M = TypeVar("M", bound=BaseModel)
-
-_MICRO = Decimal("0.000001")
 
 
 class UnsupportedMediaType(BrokerError):
@@ -121,14 +121,9 @@ def _detail(item: Mapping[str, Any]) -> Detail:
     return Detail(path, message[:1].lower() + message[1:])
 
 
-def present_instant(instant: datetime) -> str:
-    """RFC 3339 UTC to the millisecond, with Z."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def present_money(amount: Decimal) -> float | int:
     """USD as a JSON number with at most 6 decimals; the arithmetic before it is decimal."""
-    rounded = amount.quantize(_MICRO, rounding=ROUND_HALF_EVEN)
+    rounded = shown(amount)
     return int(rounded) if rounded == rounded.to_integral_value() else float(rounded)
 
 
@@ -136,7 +131,7 @@ def _default(value: object) -> object:
     if isinstance(value, Decimal):
         return present_money(value)
     if isinstance(value, datetime):
-        return present_instant(value)
+        return instant_text(value)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, frozenset):

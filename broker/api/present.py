@@ -8,7 +8,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from broker.api.http import present_instant
+from broker.decide.money import price_of
 from broker.model import Attempt, Event, Session
 from providers.base import Endpoint
 
@@ -27,7 +27,7 @@ def present_session(
         **_present_machine(session),
         "idle_since": session.idle_since,
         "price_per_hour": session.price_per_hour,
-        "estimated_cost": session.price_per_hour * _exact_hours(span),
+        "estimated_cost": price_of(session.price_per_hour, span),
         "accrued_cost": accrued,
         "created_at": session.created_at,
         "expires_at": session.expires_at,
@@ -102,7 +102,7 @@ def present_event(event: Event) -> dict[str, Any]:
     return {
         "id": event.id,
         "type": event.type,
-        "created_at": present_instant(event.created_at),
+        "created_at": event.created_at,
         "data": dict(event.data),
     }
 
@@ -123,7 +123,3 @@ def is_reachable(endpoint: Endpoint) -> bool:
     except ValueError:
         return True
     return address.is_loopback or not (address.is_private or address.is_link_local)
-
-
-def _exact_hours(span: timedelta) -> Decimal:
-    return Decimal(span // timedelta(microseconds=1)) / Decimal(3_600_000_000)

@@ -29,6 +29,11 @@ def shown(amount: Decimal) -> Decimal:
     return amount.quantize(_MICRO, rounding=ROUND_HALF_EVEN)
 
 
+def price_of(price_per_hour: Decimal, span: timedelta) -> Decimal:
+    """USD for `span` at this rate, not rounded."""
+    return price_per_hour * Decimal(span // _MICROSECOND) / _MICROSECONDS_PER_HOUR
+
+
 @dataclass(frozen=True, slots=True)
 class Period:
     """A stretch of time, its end excluded."""

@@ -9,14 +9,18 @@ from enum import Enum
 from typing import Any
 
 
+def instant_text(instant: datetime) -> str:
+    """RFC 3339 UTC to the millisecond, with Z."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def plain(value: object) -> Any:
     """`value` in JSON's types: instants as RFC 3339, durations as seconds, money as numbers."""
     match value:
         case Enum():
             return value.value
         case datetime():
-            text = value.astimezone(UTC).isoformat(timespec="milliseconds")
-            return text.replace("+00:00", "Z")
+            return instant_text(value)
         case timedelta():
             return round(value.total_seconds(), 3)
         case Decimal():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from broker.decide import lease, moves
 from broker.decide.disk import check_disk
@@ -100,8 +100,8 @@ class Opening:
         private_key, public_line = await _keys(request, public_key)
         offer = await self._choose(request, confidential, template)
         token = secrets.token_urlsafe(32)
-        session = self._new_session(request, offer, public_line, token)
-        session = replace(session, image=plan_image(request, template).image)
+        image = plan_image(request, template).image
+        session = self._new_session(request, offer, image, public_line, token)
         change = await self._launch(session, confidential, private_key)
         session, _ = await self._tools.journal.read(session.id)
         attempts = (await self._tools.store.attempts([session.id]))[session.id]
@@ -154,7 +154,9 @@ class Opening:
         if twin is not None:
             raise _duplicate(twin)
 
-    def _new_session(self, request: Request, offer: Offer, public_line: str, token: str) -> Session:
+    def _new_session(
+        self, request: Request, offer: Offer, image: str | None, public_line: str, token: str
+    ) -> Session:
         now = self._tools.now()
         hard_max = request.hard_max_override or self._tools.rules.hard_max
         try:
@@ -173,6 +175,7 @@ class Opening:
             label_deadline=granted.label_deadline,
             public_key=public_line,
             token_digest=digest(token),
+            image=image,
             offer=offer,
             price_per_hour=offer.price_with_disk(request.disk_gb),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from broker.decide import lease, moves
-from broker.errors import Conflict, NotFound, ValidationFailed
+from broker.errors import Conflict, ValidationFailed
 from broker.model import Attempt, Change, Reason, Session, Wanted
 from broker.usecases.launch import Tools
 from broker.usecases.workers import Workers
@@ -23,9 +23,7 @@ class Sessions:
 
     async def get(self, session_id: str) -> Session:
         """One session; raises NotFound."""
-        session = await self._tools.store.session(session_id)
-        if session is None:
-            raise NotFound.named("session", session_id)
+        session, _ = await self._tools.journal.read(session_id)
         return session
 
     async def done(self, session_id: str) -> None:
