@@ -9,6 +9,8 @@
     ├── NotFound               404 resource_not_found
     │   └── NoOfferFits        404 no_offer_fits
     ├── Conflict               409 conflict
+    │   ├── NoLoginYet         409 conflict, worth another try
+    │   └── IdempotencyMismatch  409 idempotency_mismatch
     ├── ProviderRefused        502 provider_error
     ├── ProviderUnavailable    503 provider_unavailable
     ├── StaleInventory         503 stale_inventory
@@ -117,6 +119,18 @@ class Conflict(BrokerError):
 
     status = 409
     code = "conflict"
+
+
+class NoLoginYet(Conflict):
+    """The machine cannot be logged into yet."""
+
+    retry_suggested = True
+
+
+class IdempotencyMismatch(Conflict):
+    """This Idempotency-Key was used for another request."""
+
+    code = "idempotency_mismatch"
 
 
 class ProviderRefused(BrokerError):

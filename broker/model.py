@@ -354,6 +354,20 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipt:
+    """That a request with an Idempotency-Key was carried out, and on which session."""
+
+    key: str
+    """As the client made it up."""
+    fingerprint: str
+    """Of what was asked: the same key may not ask for anything else."""
+    session_id: str
+    created_at: datetime
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values that a repeated answer needs and that the session does not keep. No secrets."""
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """Everything that one transaction writes about one session."""
 
@@ -369,6 +383,8 @@ class Change:
     failure: Failure | None = None
     forget_confidential: bool = False
     """The sealed environment is not needed any more."""
+    receipt: Receipt | None = None
+    """Of the request that asked for it."""
 
 
 @dataclass(frozen=True, slots=True)

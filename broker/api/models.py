@@ -173,6 +173,17 @@ class SessionExtend(RequestModel):
         return self
 
 
+class SessionRekey(RequestModel):
+    """A fresh key for a running session."""
+
+    ssh_public_key: Annotated[StrictStr, Field(max_length=LONGEST_SCRIPT)] | None = Field(
+        None, description="Your own public key; then no private key is made or returned."
+    )
+    ssh_key_type: KeyType | None = Field(
+        None, description="The kind of key pair to make; that of the session if not given."
+    )
+
+
 class Heartbeat(RequestModel):
     """A word from inside a machine: how busy it is."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from broker.api.http import Route, json_response, parse_body, parse_query
+from broker.api.idempotency import parse_keyed, replay_headers
 from broker.api.models import (
     Heartbeat,
     NoBody,
@@ -17,6 +18,7 @@ from broker.api.models import (
     SessionCreate,
     SessionExtend,
     SessionList,
+    SessionRekey,
 )
 from broker.api.present import present_event, present_session, present_span
 from broker.decide.money import cost
@@ -25,6 +27,8 @@ from broker.model import Confidential, Criteria, Request, Session, Status
 from broker.store import Store
 from broker.usecases.idle import IdleWatch
 from broker.usecases.opening import Opening
+from broker.usecases.receipts import Receipts
+from broker.usecases.rekey import Rekeying
 from broker.usecases.sessions import Sessions
 
 _NOTE = "Full SSH diagnostics require client-side SSH access."
@@ -37,13 +41,17 @@ class SessionRoutes:
         self,
         opening: Opening,
         sessions: Sessions,
+        rekeying: Rekeying,
         idle: IdleWatch,
+        receipts: Receipts,
         store: Store,
         now: Callable[[], datetime],
     ) -> None:
         self._opening = opening
         self._sessions = sessions
+        self._rekeying = rekeying
         self._idle = idle
+        self._receipts = receipts
         self._store = store
         self._now = now
 
@@ -64,6 +72,7 @@ class SessionRoutes:
                 NoBody,
             ),
             Route("POST", f"{one}/extend", self.extend, "Extend a session", NoQuery, SessionExtend),
+            Route("POST", f"{one}/rekey", self.rekey, "Get a fresh key", NoQuery, SessionRekey),
             Route("GET", f"{one}/diagnostics", self.diagnostics, "Look closer", NoQuery),
             Route("GET", f"{one}/events", self.events, "What happened to a session", NoQuery),
             Route(
@@ -75,17 +84,22 @@ class SessionRoutes:
         parse_query(NoQuery, request)
         body = await parse_body(SessionCreate, request)
         confidential = Confidential(env=body.env, on_start_cmd=body.on_start_cmd)
-        opened = await self._opening.open(
-            _request(body), confidential, public_key=body.ssh_public_key, disk_gb=body.disk_gb
-        )
+        async with self._receipts.turn(parse_keyed(request, body)) as turn:
+            opened = await self._opening.open(
+                _request(body),
+                confidential,
+                public_key=body.ssh_public_key,
+                disk_gb=body.disk_gb,
+                turn=turn,
+            )
         answer = {
             "session": await self._present_one(opened.session),
-            "ssh_private_key": opened.private_key,
-            "session_token": opened.token,
+            "ssh_private_key": opened.secrets.private_key,
+            "session_token": opened.secrets.token,
             "retries_attempted": len(opened.attempts) - 1,
             "warnings": [{"code": w.code, "message": w.message} for w in opened.warnings],
         }
-        return json_response(answer, status=201)
+        return json_response(answer, status=201, headers=replay_headers(turn))
 
     async def list_all(self, request: web.Request) -> web.Response:
         query = parse_query(SessionList, request)
@@ -122,14 +136,33 @@ class SessionRoutes:
         parse_query(NoQuery, request)
         body = await parse_body(SessionExtend, request)
         by = timedelta(hours=body.additional_hours or 0, minutes=body.additional_minutes or 0)
-        session = await self._sessions.extend(request.match_info["id"], by)
-        return json_response(
-            {
-                "message": "session extended",
-                "session_id": session.id,
-                "new_expires_at": session.expires_at,
-            }
-        )
+        session_id = request.match_info["id"]
+        async with self._receipts.turn(parse_keyed(request, body)) as turn:
+            expires_at = await self._sessions.extend(session_id, by, turn)
+        answer = {
+            "message": "session extended",
+            "session_id": session_id,
+            "new_expires_at": expires_at,
+        }
+        return json_response(answer, headers=replay_headers(turn))
+
+    async def rekey(self, request: web.Request) -> web.Response:
+        parse_query(NoQuery, request)
+        body = await parse_body(SessionRekey, request)
+        async with self._receipts.turn(parse_keyed(request, body)) as turn:
+            session, secrets = await self._rekeying.rekey(
+                request.match_info["id"],
+                public_key=body.ssh_public_key,
+                key_type=body.ssh_key_type,
+                turn=turn,
+            )
+        answer = {
+            "message": "session rekeyed",
+            "session_id": session.id,
+            "ssh_private_key": secrets.private_key,
+            "ssh_public_key": session.public_key,
+        }
+        return json_response(answer, headers=replay_headers(turn))
 
     async def diagnostics(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)

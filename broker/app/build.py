@@ -32,6 +32,9 @@ from broker.usecases.inventory import Inventory
 from broker.usecases.journal import Journal
 from broker.usecases.launch import Launcher, Tools
 from broker.usecases.opening import Opening
+from broker.usecases.receipts import Receipts
+from broker.usecases.rekey import Rekeying
+from broker.usecases.repeating import Repeating
 from broker.usecases.rules import Keyring, Rules
 from broker.usecases.sessions import Sessions
 from broker.usecases.teardown import Teardown
@@ -59,6 +62,8 @@ class Parts:
     workers: Workers
     opening: Opening
     sessions: Sessions
+    rekeying: Rekeying
+    receipts: Receipts
     idle: IdleWatch
     sweeper: Sweeper
 
@@ -102,6 +107,7 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
         stack.push_async_callback(tools.inventory.close)
         ssh = SshPool(SSH_THREADS)
         stack.callback(ssh.close)
+        rekeying = Rekeying(tools, ssh)
         workers = Workers(store, _actions(tools, ssh))
         stack.push_async_callback(workers.close)
         yield Parts(
@@ -111,8 +117,10 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             tools=tools,
             metrics=metrics,
             workers=workers,
-            opening=Opening(tools, workers),
+            opening=Opening(tools, workers, Repeating(tools, rekeying)),
             sessions=Sessions(tools, workers),
+            rekeying=rekeying,
+            receipts=Receipts(store, now=utcnow),
             idle=IdleWatch(tools, workers, ssh),
             sweeper=Sweeper(tools, workers, await _policy(settings, store, part), metrics),
         )

@@ -13,6 +13,7 @@ from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from broker.app.build import Parts
+from broker.decide.confidence import REMEMBERED
 from broker.model import Change, Session
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ _PATIENCE = 2.0
 """Seconds that jobs under way get at a stop."""
 _SHORTEST_LOOK, _LONGEST_LOOK = timedelta(milliseconds=100), timedelta(seconds=5)
 """How often it is asked whether a provider's offers have to be read again."""
+
+_BETWEEN_TIDYINGS = timedelta(hours=1)
 
 _STANDSTILL = timedelta(seconds=30)
 """A sweep that did not end for this long, beyond three intervals, is trouble."""
@@ -57,6 +60,7 @@ class Timers:
             )
         look = min(self._parts.settings.inventory.cache_ttl / 4, _LONGEST_LOOK)
         self._every(max(look, _SHORTEST_LOOK), "inventory", self._parts.tools.inventory.refresh_due)
+        self._every(_BETWEEN_TIDYINGS, "tidy", self._tidy)
         self._parts.tools.journal.listen(self)
         self._scheduler.start()
         self._swept_at = monotonic()
@@ -99,6 +103,12 @@ class Timers:
 
     async def _watch_idleness(self) -> None:
         await self._parts.idle.probe(await self._parts.sweeper.watches())
+
+    async def _tidy(self) -> None:
+        """Let the database forget what has no meaning any more."""
+        tools = self._parts.tools
+        await self._parts.receipts.prune()
+        await tools.store.prune_failures(tools.now() - REMEMBERED)
 
     async def _reap(self) -> None:
         self._armed_for = None

@@ -54,7 +54,15 @@ def _routes(parts: Parts, pulse: Pulse) -> list[Route]:
     tools = parts.tools
     shown = Shown(parts)
     system = SystemRoutes(pulse, shown.metrics, Accounts(tools), shown.sweep, tools.now)
-    sessions = SessionRoutes(parts.opening, parts.sessions, parts.idle, tools.store, tools.now)
+    sessions = SessionRoutes(
+        parts.opening,
+        parts.sessions,
+        parts.rekeying,
+        parts.idle,
+        parts.receipts,
+        tools.store,
+        tools.now,
+    )
     return [
         *system.routes(),
         *sessions.routes(),

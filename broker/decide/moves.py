@@ -81,6 +81,19 @@ def accept(
     )
 
 
+def reissue(
+    session: Session, public_key: str | None, token_digest: str | None, now: datetime
+) -> Change:
+    """New secrets stand for those that were told before; None leaves one as it is."""
+    renewed = replace(
+        session,
+        public_key=public_key or session.public_key,
+        token_digest=token_digest or session.token_digest,
+    )
+    data = {"ssh_key": public_key is not None, "session_token": token_digest is not None}
+    return Change("reissue", renewed, None, (_event("session.rekeyed", session, now, data),))
+
+
 def reprice(session: Session, attempt: Attempt, price: Decimal, now: datetime) -> Change:
     """The provider says what it really charges, within the tolerance."""
     priced = replace(attempt, price_per_hour=price)

@@ -1,39 +1,28 @@
-"""The commands that the broker runs on machines, and the reading of what they print.
+"""The commands that look at a machine, and the reading of what they print.
 
-A command is one line for whatever shell the user has; inside, plain POSIX shell that
-dash, bash and busybox understand. Whatever the machine prints before the first marker
-(greetings, warnings) is ignored; nothing is written to its disk.
+Nothing is written to a machine's disk.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from broker.decide.idle import IdleReading
 from broker.decide.proof import Gpu, Verification
-from broker.ssh.keys import PUBLIC_KEY_TYPES
 from broker.ssh.login import SshResult
-
-LONGEST_FAILURE = 200
-
-# Each step ends with a marker that tells its name and exit code.
-_SETUP = (
-    "PATH=$PATH:/usr/bin:/bin:/usr/local/bin:/usr/local/nvidia/bin:/usr/lib/wsl/lib; "
-    "LC_ALL=C; export PATH LC_ALL; "
-    r'did() { printf "\n::gpu-broker:: %s %s\n" "$1" "$?"; }; did start; '
-)
+from broker.ssh.steps import SETUP, Step, first_words, parse_keys, parse_steps
 
 VERIFY_COMMAND = (
-    f"sh -c '{_SETUP}"
+    f"sh -c '{SETUP}"
     "nvidia-smi --query-gpu=name,memory.total --format=csv,noheader,nounits 2>&1; did gpus; "
     'cat "$HOME/.ssh/authorized_keys" 2>/dev/null; did keys\''
 )
 """Shows the GPUs, and the public keys that may log in."""
 
 IDLE_COMMAND = (
-    f"sh -c '{_SETUP}"
+    f"sh -c '{SETUP}"
     "nvidia-smi --query-gpu=utilization.gpu --format=csv,noheader,nounits 2>/dev/null; did load; "
     "who 2>/dev/null; did who; "
     # Our own ancestors: one process id a line.
@@ -48,12 +37,8 @@ IDLE_COMMAND = (
 """Shows how busy the GPUs are, and who is logged in."""
 
 _NUMBER = r"[0-9]{1,9}"
-_MARKER = re.compile(rf"::gpu-broker:: (?P<step>[a-z]+) (?P<code>{_NUMBER})")
 _GPU = re.compile(rf"(?P<name>[^,]+), *(?:(?P<mib>{_NUMBER})(?: MiB)?|\[.*\]|ERR!)")
 _LOAD = re.compile(rf"(?P<percent>{_NUMBER})(?: ?%)?")
-_KEY = re.compile(
-    rf"(?:^|\s)(?P<key>(?:{'|'.join(map(re.escape, PUBLIC_KEY_TYPES))}) +[A-Za-z0-9+/]+=*)"
-)
 _SELF = re.compile(_NUMBER)
 _PROCESS = re.compile(
     rf"(?P<pid>{_NUMBER}) (?P<parent>{_NUMBER}) sshd(?:-session|-auth)?: (?P<title>.*)"
@@ -70,12 +55,6 @@ _DEEPEST = 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    exit_code: int
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Process:
     pid: int
     parent: int
@@ -84,58 +63,34 @@ class _Process:
 
 def parse_verification(result: SshResult) -> Verification:
     """What `VERIFY_COMMAND` showed. A machine that ran something else shows a failure."""
-    steps = _steps(result.stdout)
+    steps = parse_steps(result.stdout)
     smi, keys = steps.get("gpus"), steps.get("keys")
     if smi is None:
         said = f"the machine did not run our command (exit code {result.exit_code})"
-        return Verification((), _first_words((result.stdout, result.stderr), said), ())
+        return Verification((), first_words((result.stdout, result.stderr), said), ())
     matches = [_GPU.fullmatch(line) for line in smi.lines]
     gpus = tuple(_gpu(match) for match in matches if match)
     has_failed = smi.exit_code != 0 or not gpus
-    failure = _first_words(smi.lines, f"exit code {smi.exit_code}") if has_failed else None
+    failure = first_words(smi.lines, f"exit code {smi.exit_code}") if has_failed else None
     return Verification(
         gpus=() if has_failed else gpus,
         failure=failure,
-        authorized_keys=tuple(_keys(keys.lines if keys else ())),
+        authorized_keys=parse_keys(keys.lines if keys else ()),
     )
 
 
 def parse_idle(result: SshResult) -> IdleReading:
     """What `IDLE_COMMAND` showed; None for whatever cannot be told."""
-    steps = _steps(result.stdout)
+    steps = parse_steps(result.stdout)
     seen = [users for users in (_listed_users(steps), _ssh_users(steps)) if users is not None]
     return IdleReading(gpu_util=_busiest(steps), users=max(seen, default=None))
-
-
-def _steps(stdout: str) -> Mapping[str, _Step]:
-    """The marked steps; lines that say nothing are left out."""
-    steps: dict[str, _Step] = {}
-    lines: list[str] = []
-    for line in (raw.strip() for raw in stdout.splitlines()):
-        if marker := _MARKER.fullmatch(line):
-            steps[marker["step"]] = _Step(int(marker["code"]), tuple(lines))
-            lines = []
-        elif line:
-            lines.append(line)
-    return steps
-
-
-def _first_words(texts: Iterable[str], otherwise: str) -> str:
-    lines = (line for text in texts for line in text.splitlines())
-    printable = ("".join(filter(str.isprintable, line)).strip() for line in lines)
-    return next(filter(None, printable), otherwise)[:LONGEST_FAILURE]
 
 
 def _gpu(match: re.Match[str]) -> Gpu:
     return Gpu(match["name"].strip(), int(match["mib"]) if match["mib"] else None)
 
 
-def _keys(lines: Iterable[str]) -> Iterator[str]:
-    found = (_KEY.search(line) for line in lines if not line.startswith("#"))
-    return (" ".join(match["key"].split()) for match in found if match)
-
-
-def _busiest(steps: Mapping[str, _Step]) -> float | None:
+def _busiest(steps: Mapping[str, Step]) -> float | None:
     """Percent; None as soon as one GPU does not tell."""
     step = steps.get("load")
     if step is None or step.exit_code != 0:
@@ -146,14 +101,14 @@ def _busiest(steps: Mapping[str, _Step]) -> float | None:
     return max((float(load["percent"]) for load in loads if load), default=None)
 
 
-def _listed_users(steps: Mapping[str, _Step]) -> int | None:
+def _listed_users(steps: Mapping[str, Step]) -> int | None:
     step = steps.get("who")
     if step is None or step.exit_code != 0:
         return None
     return sum(not _DETACHED.search(line) for line in step.lines)
 
 
-def _ssh_users(steps: Mapping[str, _Step]) -> int | None:
+def _ssh_users(steps: Mapping[str, Step]) -> int | None:
     """Logged-in connections of the SSH daemon beside ours.
 
     None where ours is not among them: then something else serves SSH, or processes are
@@ -166,7 +121,7 @@ def _ssh_users(steps: Mapping[str, _Step]) -> int | None:
     return None if len(others) == len(connections) else sum(map(_is_logged_in, others))
 
 
-def _lines(steps: Mapping[str, _Step], name: str) -> tuple[str, ...]:
+def _lines(steps: Mapping[str, Step], name: str) -> tuple[str, ...]:
     return steps[name].lines if name in steps else ()
 
 

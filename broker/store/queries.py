@@ -9,7 +9,17 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from broker.model import Accrual, Attempt, Event, Failure, Session, Sighting, Status, Watch
+from broker.model import (
+    Accrual,
+    Attempt,
+    Event,
+    Failure,
+    Receipt,
+    Session,
+    Sighting,
+    Status,
+    Watch,
+)
 from broker.store.columns import Instant
 from broker.store.prepared import Prepared
 from broker.store.rows import (
@@ -19,6 +29,7 @@ from broker.store.rows import (
     to_attempt,
     to_current,
     to_event,
+    to_receipt,
     to_session,
 )
 from broker.store.schema import (
@@ -29,6 +40,7 @@ from broker.store.schema import (
     events,
     failures,
     meta,
+    receipts,
     sessions,
     sightings,
 )
@@ -162,6 +174,13 @@ FAILURES = Prepared(
     .where(failures.c.created_at >= _instant)
     .order_by(failures.c.created_at, failures.c.id),
     lambda row: Failure(**row),
+)
+
+RECEIPT = Prepared(
+    sa.select(*_columns(receipts, Receipt)).where(
+        receipts.c.key == sa.bindparam("key"), receipts.c.created_at >= _instant
+    ),
+    to_receipt,
 )
 
 SIGHTINGS = Prepared(

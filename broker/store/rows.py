@@ -7,8 +7,17 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from broker.model import Accrual, Attempt, Event, Failure, Holder, Session, Sighting
-from broker.store.codec import ACCESS, EVENT_DATA, OFFER, REQUEST
+from broker.model import (
+    Accrual,
+    Attempt,
+    Event,
+    Failure,
+    Holder,
+    Receipt,
+    Session,
+    Sighting,
+)
+from broker.store.codec import ACCESS, ANSWER, EVENT_DATA, OFFER, REQUEST
 
 Row: TypeAlias = dict[str, Any]
 """Column -> value, as it is before the column's type encodes it, or after it was decoded."""
@@ -53,6 +62,12 @@ def event_row(event: Event) -> Row:
     }
 
 
+def receipt_row(receipt: Receipt) -> Row:
+    """The row of a receipt."""
+    row = {name: getattr(receipt, name) for name in field_names(Receipt)}
+    return row | {"answer": ANSWER.encode(dict(receipt.answer))}
+
+
 def to_session(row: Row) -> Session:
     """The session in a row of its fields."""
     structured = {
@@ -77,6 +92,11 @@ def to_current(row: Row) -> tuple[Session, Attempt]:
 def to_event(row: Row) -> Event:
     """The event in a row of its fields."""
     return Event(**(row | {"data": EVENT_DATA.decode(row["data"])}))
+
+
+def to_receipt(row: Row) -> Receipt:
+    """The receipt in a row of its fields."""
+    return Receipt(**(row | {"answer": ANSWER.decode(row["answer"])}))
 
 
 def to_holders(rows: Iterable[Row]) -> dict[str, Holder]:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from broker.model import Outcome, Reason, Status, Wanted
 from broker.store.columns import Duration, Instant, Money, word
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision of the migrations that makes these tables."""
 
 LIVE = sa.text("status NOT IN ('stopped', 'failed')")
@@ -150,4 +150,15 @@ sightings = sa.Table(
     sa.Column("last_seen_at", Instant, nullable=False),
     sa.Column("count", sa.Integer, nullable=False),
     sa.Column("destroy_asked_at", Instant),
+)
+
+receipts = sa.Table(
+    "receipts",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("session_id", sa.Text, sa.ForeignKey("sessions.id"), nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("answer", sa.Text, nullable=False),  # JSON
+    sa.Index("ix_receipts_created", "created_at"),
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+
 from cryptography.fernet import Fernet, InvalidToken
 
 from broker.errors import StartupError, StoreFailed
@@ -15,12 +18,17 @@ class Sealer:
     """Seals and opens with one Fernet key. Raises StartupError where the key is none."""
 
     def __init__(self, key: bytes) -> None:
+        self._key = key
         try:
             self._fernet = Fernet(key)
         except ValueError as error:
             raise StartupError(
                 "The key that seals confidential values is not a Fernet key; restore its file."
             ) from error
+
+    def fingerprint(self, content: bytes) -> str:
+        """A keyed digest, hexadecimal: what was sent in confidence cannot be guessed from it."""
+        return hmac.new(self._key, content, hashlib.sha256).hexdigest()
 
     def seal(self, confidential: Confidential) -> bytes | None:
         """None where there is nothing to keep."""

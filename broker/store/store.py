@@ -20,6 +20,7 @@ from broker.model import (
     Event,
     Failure,
     Holder,
+    Receipt,
     Session,
     Sighting,
     Status,
@@ -216,6 +217,18 @@ class Store:
     async def prune_failures(self, before: datetime) -> None:
         """Forget the failures before that instant."""
         await self._writer.run(partial(writes.prune_failures, before=before))
+
+    async def receipt(self, key: str, since: datetime) -> Receipt | None:
+        """The receipt of the request that carried this Idempotency-Key, if it is no older."""
+        return await self._reader.first(queries.RECEIPT, key=key, instant=since)
+
+    async def prune_receipts(self, before: datetime) -> None:
+        """Forget the receipts before that instant."""
+        await self._writer.run(partial(writes.prune_receipts, before=before))
+
+    def fingerprint(self, asked: bytes) -> str:
+        """Stands for `asked` in a receipt: the same for the same, and of no use without our key."""
+        return self._sealer.fingerprint(asked)
 
     async def sightings(self, provider: str) -> list[Sighting]:
         return await self._reader.fetch(queries.SIGHTINGS, provider=provider)

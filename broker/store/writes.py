@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from broker.errors import DuplicateSession, StaleWrite
 from broker.model import Accrual, Change, Event, Failure, Session, Sighting
-from broker.store.rows import event_row, session_row, to_row
+from broker.store.rows import event_row, receipt_row, session_row, to_row
 from broker.store.schema import (
     LIVE,
     accruals,
@@ -20,6 +20,7 @@ from broker.store.schema import (
     events,
     failures,
     meta,
+    receipts,
     sessions,
     sightings,
 )
@@ -33,7 +34,7 @@ def _upsert(table: sa.Table) -> sa.Insert:
 
 
 # Built once: a statement that SQLAlchemy has seen before costs it a third of a new one.
-_PUT_ATTEMPT, _PUT_META = _upsert(attempts), _upsert(meta)
+_PUT_ATTEMPT, _PUT_META, _PUT_RECEIPT = _upsert(attempts), _upsert(meta), _upsert(receipts)
 _CHANGE_SESSION = sessions.update().where(
     sessions.c.id == sa.bindparam("changed_id"),
     sessions.c.version == sa.bindparam("read_version"),
@@ -102,6 +103,11 @@ def save_sightings(connection: sa.Connection, provider: str, seen: Sequence[Sigh
         connection.execute(sightings.insert(), [to_row(one) for one in seen])
 
 
+def prune_receipts(connection: sa.Connection, before: datetime) -> None:
+    """Forget the receipts that are older."""
+    connection.execute(receipts.delete().where(receipts.c.created_at < before))
+
+
 def set_meta(connection: sa.Connection, key: str, value: str) -> None:
     """Set a value of the database's own."""
     connection.execute(_PUT_META, {"key": key, "value": value})
@@ -128,6 +134,8 @@ def _write_rest(connection: sa.Connection, change: Change) -> None:
         _put_accrual(connection, change.accrual)
     if change.failure is not None:
         add_failure(connection, change.failure)
+    if change.receipt is not None:
+        connection.execute(_PUT_RECEIPT, receipt_row(change.receipt))
     if change.events:
         connection.execute(events.insert(), [event_row(event) for event in change.events])
 

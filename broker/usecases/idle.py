@@ -14,8 +14,8 @@ from broker.model import Change, Session, Status, Wanted, Watch
 from broker.ssh.connection import SshPool
 from broker.ssh.errors import SshError
 from broker.ssh.probe import IDLE_COMMAND, parse_idle
+from broker.usecases.keys import digest
 from broker.usecases.launch import Tools
-from broker.usecases.opening import digest
 from broker.usecases.workers import Workers
 
 log = logging.getLogger(__name__)

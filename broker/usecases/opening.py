@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
-from dataclasses import dataclass, field
 
 from broker.decide import lease, moves
 from broker.decide.disk import check_disk
@@ -15,34 +13,28 @@ from broker.decide.select import needs_of
 from broker.errors import (
     BrokerError,
     Conflict,
-    Detail,
     DuplicateSession,
-    InsufficientFunds,
     NoOfferFits,
     NotFound,
     NotReady,
-    ProviderRefused,
-    ProviderUnavailable,
-    StaleInventory,
-    ValidationFailed,
 )
 from broker.model import (
-    Attempt,
     Change,
     Confidential,
-    KeyType,
-    Reason,
     Request,
     Session,
     Status,
     Wanted,
-    Warned,
 )
-from broker.ssh.keys import BadKey, generate, parse_public_key
 from broker.usecases.inventory import Gone
+from broker.usecases.keys import digest, new_keys, new_token
 from broker.usecases.launch import Tools, first_attempt
+from broker.usecases.opened import Opened, require_opened, stale, warnings_about
+from broker.usecases.receipts import Turn
+from broker.usecases.repeating import Repeating
+from broker.usecases.rules import Secrets
 from broker.usecases.workers import Workers
-from providers.base import LaunchMode, Offer, Template
+from providers.base import Offer, Template
 from providers.label import SESSION_ID_PREFIX
 
 CREATE_PATIENCE = 20.0
@@ -52,23 +44,13 @@ _ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _ID_LENGTH = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A new session, with the secrets that are told once."""
-
-    session: Session
-    attempts: tuple[Attempt, ...]
-    private_key: str | None = field(repr=False)
-    token: str = field(repr=False)
-    warnings: tuple[Warned, ...] = ()
-
-
 class Opening:
     """Takes new sessions."""
 
-    def __init__(self, tools: Tools, workers: Workers) -> None:
+    def __init__(self, tools: Tools, workers: Workers, repeating: Repeating) -> None:
         self._tools = tools
         self._workers = workers
+        self._repeating = repeating
         self.is_open = False
         """Whether new sessions are taken."""
         self._turns = asyncio.Lock()
@@ -82,14 +64,19 @@ class Opening:
         *,
         public_key: str | None,
         disk_gb: int | None,
+        turn: Turn,
     ) -> Opened:
         """Record a session, rent its machine, and answer when the provider has.
 
         Without `public_key` a key pair is made; without `disk_gb` the disk is the usual one,
-        or what the template recommends. Raises what `broker.errors` names for a request that
-        cannot be served. Nothing is recorded unless the request is whole; a session that the
-        provider refused is recorded as failed.
+        or what the template recommends. `turn` is that of the request: one that was carried
+        out before gets its session again. Raises what `broker.errors` names for a request
+        that cannot be served. Nothing is recorded unless the request is whole; a session that
+        the provider refused is recorded as failed.
         """
+        if turn.receipt is not None:
+            has_own_key = public_key is not None
+            return await self._repeating.repeat(turn.receipt.session_id, has_own_key=has_own_key)
         if not self.is_open:
             raise NotReady
         await self._turn()
@@ -97,18 +84,19 @@ class Opening:
         request = complete(request, template, disk_gb)
         self._tools.inventory.require_known(request.criteria.provider)
         check_disk(request, template)
-        private_key, public_line = await _keys(request, public_key)
+        private_key, public_line = await new_keys(
+            public_key, request.ssh_key_type, request.consumer_id
+        )
         offer = await self._choose(request, confidential, template)
-        token = secrets.token_urlsafe(32)
+        told = Secrets(private_key, token := new_token())
         image = plan_image(request, template).image
         session = self._new_session(request, offer, image, public_line, token)
-        change = await self._launch(session, confidential, private_key)
+        change = await self._launch(session, confidential, told, turn)
         session, _ = await self._tools.journal.read(session.id)
         attempts = (await self._tools.store.attempts([session.id]))[session.id]
-        if session.status is Status.FAILED and attempts[-1].accepted_at is None:
-            raise _refusal(session, attempts[-1])
-        warnings = _warnings(session, attempts[-1], is_settled=change is not None)
-        return Opened(session, attempts, private_key, token, warnings)
+        require_opened(session, attempts[-1])
+        warnings = warnings_about(session, attempts[-1], is_settled=change is not None)
+        return Opened(session, attempts, told, warnings)
 
     async def _turn(self) -> None:
         """Let those who come at the same time go on one by one, the event loop free in between."""
@@ -138,12 +126,12 @@ class Opening:
         found = tools.inventory.find(request.offer_id)
         if isinstance(found, Gone):
             await self._refuse_duplicate(request)
-            raise _stale(request.offer_id)
+            raise stale(request.offer_id)
         if found is None:
             raise NotFound.named("offer", request.offer_id)
         check_offer(found, needs, tools.doors[found.provider].capabilities)
         if not tools.inventory.claim(found):
-            raise _stale(found.id)
+            raise stale(found.id)
         return found
 
     async def _refuse_duplicate(self, request: Request) -> None:
@@ -181,7 +169,7 @@ class Opening:
         )
 
     async def _launch(
-        self, session: Session, confidential: Confidential, private_key: str | None
+        self, session: Session, confidential: Confidential, told: Secrets, turn: Turn
     ) -> Change | None:
         """Record, start the work, and wait until the provider has answered or time is up."""
         tools = self._tools
@@ -190,7 +178,8 @@ class Opening:
         recorded = self._recording[key] = asyncio.Event()
         with tools.journal.watch(session.id) as changes:
             try:
-                await tools.journal.add(moves.record(session, attempt), confidential)
+                record = turn.sign(moves.record(session, attempt), session.created_at)
+                await tools.journal.add(record, confidential)
             except DuplicateSession as error:
                 tools.inventory.release(session.offer)
                 raise _duplicate(error.session_id) from error
@@ -200,15 +189,9 @@ class Opening:
             finally:
                 recorded.set()
                 self._recording.pop(key, None)
-            if private_key is not None:
-                tools.keyring.keep(session.id, private_key)
+            tools.keyring.keep(session.id, told)
             self._workers.wake(session.id)
             return await changes.until(_is_answered, CREATE_PATIENCE)
-
-
-def digest(token: str) -> str:
-    """What is stored of a session token."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _is_answered(change: Change) -> bool:
@@ -216,71 +199,8 @@ def _is_answered(change: Change) -> bool:
     return change.name in {"accept", "lose-reply"} or change.session.is_final
 
 
-async def _keys(request: Request, public_key: str | None) -> tuple[str | None, str]:
-    """The private key to hand over, if one is made, and the public line."""
-    if public_key is not None:
-        try:
-            return None, parse_public_key(public_key)
-        except BadKey as error:
-            details = [Detail("ssh_public_key", str(error))]
-            raise ValidationFailed("Wrong fields: ssh_public_key.", details=details) from error
-    comment = f"gpu-broker:{request.consumer_id}"
-    if request.ssh_key_type is KeyType.RSA:
-        pair = await asyncio.to_thread(generate, request.ssh_key_type, comment)
-    else:
-        pair = generate(request.ssh_key_type, comment)
-    return pair.private_pem, pair.public_line
-
-
 def _duplicate(session_id: str) -> Conflict:
     return Conflict(
         f"You already have a live session of this offer: {session_id}.",
         extra={"details": {"session_id": session_id}},
     )
-
-
-def _stale(offer_id: str) -> StaleInventory:
-    return StaleInventory(
-        "offer unavailable due to stale inventory",
-        extra={
-            "error_type": StaleInventory.code,
-            "offer_id": offer_id,
-            "provider": offer_id.partition("-")[0],
-            "message": "The selected offer is no longer available. "
-            "Please refresh inventory and select a different offer.",
-        },
-    )
-
-
-def _refusal(session: Session, attempt: Attempt) -> BrokerError:
-    """What to answer when the provider has made nothing."""
-    session_of = {"session_id": session.id}
-    detail = session.error or ""
-    match attempt.reason:
-        case Reason.OFFER_GONE:
-            return _stale(attempt.offer.id)
-        case Reason.INSUFFICIENT_FUNDS:
-            return InsufficientFunds(detail, extra=session_of)
-        case Reason.PROVIDER_UNAVAILABLE:
-            return ProviderUnavailable(detail, extra=session_of)
-        case _:
-            return ProviderRefused(detail, extra=session_of)
-
-
-def _warnings(session: Session, attempt: Attempt, *, is_settled: bool) -> tuple[Warned, ...]:
-    warnings = []
-    request = session.request
-    if attempt.accepted_at is None and not session.is_final:
-        known = "did not answer" if is_settled else "has not answered yet"
-        message = f"The provider {known}: the launch goes on by itself and may still fail."
-        warnings.append(Warned("outcome_unknown", message))
-    if not request.managed_access and request.idle_threshold is not None:
-        message = "Without managed access idleness is known from heartbeats alone."
-        warnings.append(Warned("idle_unobservable", message))
-    if not request.managed_access and request.launch_mode is LaunchMode.SSH:
-        message = (
-            "Without managed access a restart of the broker leaves it only the answer of the "
-            "SSH host as proof."
-        )
-        warnings.append(Warned("verification_limited", message))
-    return tuple(warnings)

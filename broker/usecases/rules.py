@@ -30,23 +30,38 @@ class Rules:
     """Provider -> what its waits are multiplied with."""
 
 
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What a consumer is told once."""
+
+    private_key: str | None = field(repr=False)
+    """PEM; None where the consumer has a key of its own, or none can be made."""
+    token: str | None = field(repr=False)
+    """Of the session; None where it has ended."""
+
+
 class Keyring:
     """The keys that the broker can log in with.
 
-    Its own pair is on every machine with managed access. A consumer's private key is
-    here from its making to the first proved login, and nowhere else.
+    Its own pair is on every machine with managed access. A consumer's secrets are
+    here from their making to the first proved login, and nowhere else.
     """
 
     def __init__(self, own: KeyPair) -> None:
         self.own = own
-        self._consumers: dict[str, str] = {}
+        self._consumers: dict[str, Secrets] = {}
 
-    def keep(self, session_id: str, private_pem: str) -> None:
-        self._consumers[session_id] = private_pem
+    def keep(self, session_id: str, secrets: Secrets) -> None:
+        self._consumers[session_id] = secrets
+
+    def secrets(self, session_id: str) -> Secrets | None:
+        """What the consumer was told at the creation, while it is in memory."""
+        return self._consumers.get(session_id)
 
     def consumer_key(self, session_id: str) -> str | None:
         """The consumer's private key, while it is in memory."""
-        return self._consumers.get(session_id)
+        kept = self._consumers.get(session_id)
+        return kept.private_key if kept else None
 
     def forget(self, session_id: str) -> None:
         self._consumers.pop(session_id, None)

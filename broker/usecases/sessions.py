@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from broker.decide import lease, moves
 from broker.errors import Conflict, ValidationFailed
 from broker.model import Attempt, Change, Reason, Session, Wanted
 from broker.usecases.launch import Tools
+from broker.usecases.receipts import Turn
 from broker.usecases.workers import Workers
 
 DELETE_PATIENCE = 30.0
@@ -50,8 +51,13 @@ class Sessions:
             self._workers.wake(session_id)
         return session
 
-    async def extend(self, session_id: str, by: timedelta) -> Session:
-        """Move the end; raises HardMaxExceeded, or Conflict where the session is ending."""
+    async def extend(self, session_id: str, by: timedelta, turn: Turn) -> datetime:
+        """Move the end, and return it; raises HardMaxExceeded, or Conflict where it is ending.
+
+        `turn` is that of the request: what it asked for before is not done again.
+        """
+        if turn.receipt is not None:
+            return datetime.fromisoformat(turn.receipt.answer["expires_at"])
 
         def decide(session: Session, _: Attempt) -> Change:
             if not _is_wanted(session):
@@ -60,9 +66,11 @@ class Sessions:
             expires_at = lease.extend(session, by)
             if longest is not None and expires_at - session.created_at > longest:
                 raise ValidationFailed("The offer cannot be rented for that long.")
-            return moves.extend(session, expires_at, self._tools.now())
+            now = self._tools.now()
+            change = moves.extend(session, expires_at, now)
+            return turn.sign(change, now, expires_at=expires_at.isoformat())
 
-        return await self._tools.journal.apply(session_id, decide)
+        return (await self._tools.journal.apply(session_id, decide)).expires_at
 
 
 def _is_wanted(session: Session) -> bool:

@@ -80,6 +80,21 @@ def test_a_verification_goes_on_after_a_crash(victim: Victim) -> None:
     assert_nothing_is_left(victim)
 
 
+def test_a_creation_sent_again_after_a_crash_rents_no_second_machine(victim: Victim) -> None:
+    """Killed while a request with an Idempotency-Key is under way: it gets the same session."""
+    victim.call("POST", "/simulator/faults", fault("slow", "boot", delay="1s"))
+    _, lost = victim.rent(key="one").result()
+    victim.kill()
+
+    victim.start()
+    victim.until(is_decided)
+    status, body = victim.rent(key="one").result()
+    assert (status, body["session"]["id"]) == (201, lost["session"]["id"])
+    assert body["ssh_private_key"] not in (None, lost["ssh_private_key"])
+    assert 1 == len(victim.rented())
+    assert_nothing_is_left(victim)
+
+
 def test_a_running_machine_survives_a_crash(victim: Victim) -> None:
     """Killed while a session runs: the same machine answers at the same address."""
     victim.rent().result()

@@ -55,11 +55,18 @@ class Victim:
         process.send_signal(signum)
         return process.wait(PATIENCE)
 
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """The status and the decoded body; (0, None) where the broker died under the request."""
+    def call(
+        self, method: str, path: str, body: Any = None, key: str | None = None
+    ) -> tuple[int, Any]:
+        """The status and the decoded body; (0, None) where the broker died under the request.
+
+        `key` is the request's Idempotency-Key.
+        """
         data = None if body is None else json.dumps(body).encode()
         request = Request(f"http://127.0.0.1:{self.port}{path}", data, method=method)
         request.add_header("Content-Type", "application/json")
+        if key is not None:
+            request.add_header("Idempotency-Key", key)
         try:
             with urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
                 return answer.status, json.load(answer)
@@ -68,14 +75,18 @@ class Victim:
         except (URLError, OSError):
             return 0, None
 
-    def calling(self, method: str, path: str, body: Any = None) -> Future[tuple[int, Any]]:
+    def calling(
+        self, method: str, path: str, body: Any = None, key: str | None = None
+    ) -> Future[tuple[int, Any]]:
         """The same, going on in the background."""
-        return self.pool.submit(self.call, method, path, body)
+        return self.pool.submit(self.call, method, path, body, key)
 
-    def rent(self, consumer_id: str = "somebody", **fields: Any) -> Future[tuple[int, Any]]:
+    def rent(
+        self, consumer_id: str = "somebody", key: str | None = None, **fields: Any
+    ) -> Future[tuple[int, Any]]:
         """POST /sessions, going on in the background."""
         body = {"consumer_id": consumer_id, "workload_type": "llm", "reservation_hours": 1}
-        return self.calling("POST", "/api/v1/sessions", body | fields)
+        return self.calling("POST", "/api/v1/sessions", body | fields, key)
 
     def sessions(self) -> list[Any]:
         """All sessions, the newest first; none while nobody answers."""

@@ -42,19 +42,24 @@ class Broker:
     parts: Parts
     client: aiohttp.ClientSession
 
-    async def call(self, method: str, path: str, json: Any = None) -> tuple[int, Any]:
-        """The status and the decoded body of one request."""
-        async with self.client.request(method, self.url + path, json=json) as response:
+    async def call(
+        self, method: str, path: str, json: Any = None, key: str | None = None
+    ) -> tuple[int, Any]:
+        """The status and the decoded body of one request; `key` is its Idempotency-Key."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        async with self.client.request(
+            method, self.url + path, json=json, headers=headers
+        ) as response:
             return response.status, await response.json()
 
-    async def rent(self, **fields: Any) -> tuple[int, Any]:
+    async def rent(self, key: str | None = None, **fields: Any) -> tuple[int, Any]:
         """POST /sessions: an hour on an RTX 4090 for somebody, unless told otherwise."""
         body = {"consumer_id": "somebody", "workload_type": "llm", "reservation_hours": 1}
         if "offer_id" not in fields:
             body["gpu_type"] = "RTX 4090"
         body |= fields
         given = {name: value for name, value in body.items() if value is not None}
-        return await self.call("POST", "/api/v1/sessions", given)
+        return await self.call("POST", "/api/v1/sessions", given, key)
 
     async def session(self, session_id: str) -> Any:
         """The session object."""

@@ -17,11 +17,11 @@ from broker.decide.proof import Gpu, Verification
 from broker.ssh.login import SshResult
 from broker.ssh.probe import (
     IDLE_COMMAND,
-    LONGEST_FAILURE,
     VERIFY_COMMAND,
     parse_idle,
     parse_verification,
 )
+from broker.ssh.steps import LONGEST_FAILURE
 
 RTX_4090 = Gpu("NVIDIA GeForce RTX 4090", 24564)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ"

@@ -1,0 +1,63 @@
+"""Answering a creation again: the same session, with secrets that work now."""
+
+from __future__ import annotations
+
+from broker.decide import moves
+from broker.model import Attempt, Session, Wanted, Warned
+from broker.usecases.keys import digest, new_token
+from broker.usecases.launch import Tools
+from broker.usecases.opened import Opened, require_opened, warnings_about
+from broker.usecases.rekey import Rekeying
+from broker.usecases.rules import Secrets
+
+_KEY_LOST = Warned(
+    "key_not_reissued",
+    "Only the consumer's key is on the machine (managed_access is false), so it cannot be told "
+    "again. If it is lost, end this session and open another one.",
+)
+
+
+class Repeating:
+    """Repeats the answers to creations."""
+
+    def __init__(self, tools: Tools, rekeying: Rekeying) -> None:
+        self._tools = tools
+        self._rekeying = rekeying
+
+    async def repeat(self, session_id: str, *, has_own_key: bool) -> Opened:
+        """The session of an earlier request with the same Idempotency-Key, as it is now.
+
+        Its secrets are those of the first answer while they are in memory. Afterwards they
+        are fresh, and the lost ones stop working; a session that ends gets none. Raises what
+        the creation raised, and NoLoginYet while no fresh key can be put on the machine.
+        `has_own_key`: the consumer brought its public key, so that no other is needed.
+        """
+        session, attempt = await self._tools.journal.read(session_id)
+        require_opened(session, attempt)
+        kept = self._tools.keyring.secrets(session_id)
+        if session.wanted is Wanted.GONE:
+            return await self._opened(session, attempt, Secrets(None, None))
+        if kept is not None:
+            return await self._opened(session, attempt, kept)
+        if has_own_key:
+            return await self._opened(*await self._renew_token(session, attempt))
+        if not session.request.managed_access:
+            return await self._opened(*await self._renew_token(session, attempt), _KEY_LOST)
+        session, secrets = await self._rekeying.rekey(session_id, token=new_token())
+        return await self._opened(session, attempt, secrets)
+
+    async def _renew_token(
+        self, session: Session, attempt: Attempt
+    ) -> tuple[Session, Attempt, Secrets]:
+        token, now = new_token(), self._tools.now()
+        session = await self._tools.journal.apply(
+            session.id,
+            lambda s, _: None if s.is_final else moves.reissue(s, None, digest(token), now),
+        )
+        return session, attempt, Secrets(None, None if session.is_final else token)
+
+    async def _opened(
+        self, session: Session, attempt: Attempt, secrets: Secrets, *more: Warned
+    ) -> Opened:
+        attempts = (await self._tools.store.attempts([session.id]))[session.id]
+        return Opened(session, attempts, secrets, (*warnings_about(session, attempt), *more))
