@@ -1,0 +1,60 @@
+"""The values that the broker decides with: frozen, free of I/O, the same words as in SQL and JSON.
+
+Instants are aware UTC, durations `timedelta`, money `Decimal` USD.
+"""
+
+from __future__ import annotations
+
+from broker.model.records import (
+    Accrual,
+    Change,
+    Event,
+    Failure,
+    Holder,
+    Receipt,
+    Sighting,
+    Warned,
+    Watch,
+)
+from broker.model.requests import Confidential, Criteria, Request
+from broker.model.sessions import Access, Attempt, Session
+from broker.model.words import (
+    FINAL,
+    LIVE,
+    KeyType,
+    Outcome,
+    Reason,
+    RetryScope,
+    Status,
+    StoragePolicy,
+    Wanted,
+    WorkloadType,
+)
+
+__all__ = [
+    "FINAL",
+    "LIVE",
+    "Access",
+    "Accrual",
+    "Attempt",
+    "Change",
+    "Confidential",
+    "Criteria",
+    "Event",
+    "Failure",
+    "Holder",
+    "KeyType",
+    "Outcome",
+    "Reason",
+    "Receipt",
+    "Request",
+    "RetryScope",
+    "Session",
+    "Sighting",
+    "Status",
+    "StoragePolicy",
+    "Wanted",
+    "Warned",
+    "Watch",
+    "WorkloadType",
+]

@@ -1,0 +1,148 @@
+"""What is written beside sessions, and what sweeps read of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from broker.model.sessions import Attempt, Session
+from broker.model.words import Reason, Status, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, written in the transaction of its change."""
+
+    type: str
+    """For example `session.running`."""
+    created_at: datetime
+    session_id: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values that explain it: reasons, figures, evidence. Never a secret."""
+    id: int | None = None
+    """Given by the store, ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that a consumer should know, though the request succeeded."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accrual:
+    """A stretch of time that the provider bills to one attempt at one rate."""
+
+    session_id: str
+    attempt: int
+    consumer_id: str
+    provider: str
+    gpu_type: str
+    price_per_hour: Decimal
+    begins_at: datetime
+    ends_at: datetime | None = None
+    """None while the meter runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An offer that did not become a working machine: remembered to pass it over."""
+
+    offer_id: str
+    provider: str
+    gpu_type: str
+    reason: Reason
+    created_at: datetime
+    machine_id: str | None = None
+    location: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An instance with our label that no live session holds, as this database has seen it."""
+
+    provider: str
+    instance_id: str
+    label: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+    count: int
+    destroy_asked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """What a session's row says about the instances that carry its labels."""
+
+    session_id: str
+    status: Status
+    attempt: int
+    """The number of the current attempt: only its instance can be held."""
+    instance_id: str | None
+    """Of the current attempt; None while it is open whether one was made."""
+    is_closed: bool
+    """The current attempt is over: it holds nothing any more."""
+    tombstones: Mapping[int, datetime] = field(default_factory=dict)
+    """Attempt -> until when an instance that appears late under its label is buried."""
+    gone_at: Mapping[int, datetime] = field(default_factory=dict)
+    """Attempt -> when its instance was proved gone: older lists may still show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """That a request with an Idempotency-Key was carried out, and on which session."""
+
+    key: str
+    """As the client made it up."""
+    fingerprint: str
+    """Of what was asked: the same key may not ask for anything else."""
+    session_id: str
+    created_at: datetime
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values that a repeated answer needs and that the session does not keep. No secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Everything that one transaction writes about one session."""
+
+    name: str
+    """What the change does, in one word or two joined by a hyphen: `record`, `accept`, `verify`."""
+    session: Session
+    """The new value; its `version` is the one that was read."""
+    attempt: Attempt | None = None
+    """Inserted or replaced."""
+    events: tuple[Event, ...] = ()
+    accrual: Accrual | None = None
+    """Opened, or closed: the open accrual of the same attempt is replaced."""
+    failure: Failure | None = None
+    forget_confidential: bool = False
+    """The sealed environment is not needed any more."""
+    receipt: Receipt | None = None
+    """Of the request that asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The few columns of a live session that a sweep decides with."""
+
+    id: str
+    version: int
+    status: Status
+    wanted: Wanted
+    provider: str
+    attempt: int
+    instance_id: str | None
+    accepted_at: datetime | None
+    expires_at: datetime
+    hard_max_at: datetime
+    idle_threshold: timedelta | None
+    managed_access: bool
+    idle_since: datetime | None
+    lost_since: datetime | None
+    warned_for: datetime | None
