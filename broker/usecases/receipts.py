@@ -72,7 +72,7 @@ class Receipts:
         async with self._turns.of(keyed.key):
             found = await self._store.receipt(keyed.key, since=self._now() - KEPT)
             if found is not None and found.fingerprint != fingerprint:
-                raise IdempotencyMismatch(extra={"session_id": found.session_id})
+                raise IdempotencyMismatch
             yield Turn(found, keyed.key, fingerprint)
 
     async def prune(self) -> None:

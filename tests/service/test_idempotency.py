@@ -61,7 +61,7 @@ async def test_a_key_stands_for_one_request(market_only: Broker) -> None:
 
     for status, body in (other, elsewhere):
         assert (409, "idempotency_mismatch") == (status, body["code"])
-        assert session_id == body["session_id"]
+        assert session_id not in str(body), "the key may be somebody else's"
     assert (await only_session(market_only))["reservation_hours"] == 1
 
 
