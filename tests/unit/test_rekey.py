@@ -33,7 +33,7 @@ def keys(tmp_path: Path) -> Path:
     file = tmp_path / ".ssh" / "authorized_keys"
     file.parent.mkdir(mode=0o700)
     file.write_text("")
-    file.chmod(0o600)
+    file.chmod(0o640)
     return file
 
 
@@ -61,7 +61,7 @@ def test_the_new_key_stands_for_the_old_one(keys: Path, shell: list[str]) -> Non
     check_exchange(exchange(keys, shell), OLD, NEW)
 
     assert [*map(bare_public_key, (OWN, "# a remark", OTHER, NEW))] == listed(keys)
-    assert 0o600 == keys.stat().st_mode & 0o777
+    assert 0o640 == keys.stat().st_mode & 0o777
     assert [keys.name] == [one.name for one in keys.parent.iterdir()]
 
 
@@ -113,6 +113,13 @@ def test_a_machine_without_a_list_says_why(keys: Path) -> None:
     keys.unlink()
     with pytest.raises(NotExchanged, match="authorized_keys"):
         check_exchange(exchange(keys), OLD, NEW)
+
+
+def test_an_old_key_that_still_logs_in_has_not_been_exchanged() -> None:
+    """The new one beside it is not enough."""
+    stdout = f"\n::gpu-broker:: exchange 0\n{OLD}\n{OWN}\n{NEW}\n\n::gpu-broker:: keys 0\n"
+    with pytest.raises(NotExchanged):
+        check_exchange(SshResult(0, stdout, "", "ssh-ed25519 AAAA"), OLD, NEW)
 
 
 @pytest.mark.parametrize("stdout", ["", "Welcome!\n", "\n::gpu-broker:: start 0\n"])
