@@ -18,7 +18,7 @@ from broker.api.sessions import SessionRoutes
 from broker.api.system import Pulse, SystemRoutes
 from broker.api.templates import TemplateRoutes
 from broker.app.build import Parts
-from broker.decide.money import cost
+from broker.decide.money import cost, live_costs
 from broker.metrics import Snapshot
 from broker.usecases.accounts import Accounts
 from broker.usecases.costs import Costs
@@ -92,7 +92,7 @@ class Shown:
         return self._parts.metrics.expose(
             Snapshot(
                 sessions=await tools.store.counts(),
-                burn=await tools.store.burn(),
+                burn=live_costs(await tools.store.meters(), now).burn_per_hour,
                 accrued=accrued,
                 offers={name: reading.offers for name, reading in readings.items()},
                 inventory_age={

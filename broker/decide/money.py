@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 
-from broker.model import Accrual
+from broker.model import Accrual, Meter
 
 CURRENCY = "USD"
 
@@ -22,6 +22,7 @@ _MICRO = Decimal("0.000001")
 _MICROSECOND = timedelta(microseconds=1)
 _MICROSECONDS_PER_HOUR = 3_600_000_000
 _SECONDS_PER_HOUR = 3_600
+_DAY = timedelta(days=1)
 
 
 def shown(amount: Decimal) -> Decimal:
@@ -49,7 +50,7 @@ def day_of(day: date) -> Period:
 
 def days(first: date, last: date) -> Period:
     """The UTC days from `first` to `last`, both included."""
-    return Period(_midnight(first), _midnight(last) + timedelta(days=1))
+    return Period(_midnight(first), _midnight(last) + _DAY)
 
 
 def month_of(day: date) -> Period:
@@ -127,3 +128,49 @@ def _totals(
     for accrual, amount in micros:
         totals[part(accrual)] += amount
     return {name: _dollars(amount) for name, amount in sorted(totals.items())}
+
+
+def daily(accruals: Iterable[Accrual], period: Period, now: datetime) -> list[Summary]:
+    """A summary of every UTC day of `period`, days without cost included.
+
+    Their costs add up to those of the whole period to the last digit.
+    """
+    by_day: dict[datetime, list[Accrual]] = {day: [] for day in _midnights(period)}
+    for accrual in accruals:
+        begin, end = _stretch(accrual, now, period)
+        for day in _midnights(Period(begin, end)) if begin < end else ():
+            by_day[day].append(accrual)
+    return [summarise(billed, day_of(day.date()), now) for day, billed in by_day.items()]
+
+
+def _midnights(period: Period) -> Iterable[datetime]:
+    """The beginnings of the UTC days that `period` touches."""
+    day = _midnight(period.begins_at.date())
+    while day < period.ends_at:
+        yield day
+        day += _DAY
+
+
+@dataclass(frozen=True, slots=True)
+class LiveCosts:
+    """What live sessions cost, at one instant."""
+
+    sessions: int
+    cost: Decimal
+    """USD that they have cost so far, since their beginnings."""
+    burn_per_hour: Mapping[str, Decimal]
+    """Provider -> USD per hour of the machines that are not proved gone."""
+
+
+def live_costs(meters: Iterable[Meter], now: datetime) -> LiveCosts:
+    """What the live sessions of `meters` cost."""
+    live = list(meters)
+    burn: dict[str, Decimal] = defaultdict(Decimal)
+    billed = [(meter.accrual, meter.is_running) for meter in live if meter.accrual is not None]
+    for accrual, is_running in billed:
+        burn[accrual.provider] += accrual.price_per_hour * is_running
+    return LiveCosts(
+        sessions=len({meter.session_id for meter in live}),
+        cost=sum((cost(accrual, now) for accrual, _ in billed), Decimal(0)),
+        burn_per_hour=burn,
+    )

@@ -50,6 +50,17 @@ class Accrual:
 
 
 @dataclass(frozen=True, slots=True)
+class Meter:
+    """A live session and one of its accruals."""
+
+    session_id: str
+    accrual: Accrual | None = None
+    """None where nothing has been billed to the session yet."""
+    is_running: bool = False
+    """The instance that is billed is not proved gone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """An offer that did not become a working machine: remembered to pass it over."""
 

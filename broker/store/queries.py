@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from functools import cache
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from broker.model import (
     Attempt,
     Event,
     Failure,
+    Meter,
     Receipt,
     Session,
     Sighting,
@@ -24,11 +24,13 @@ from broker.store.columns import Instant
 from broker.store.prepared import Prepared
 from broker.store.rows import (
     CURRENT_ATTEMPT,
+    LIVE_ID,
     Row,
     field_names,
     to_attempt,
     to_current,
     to_event,
+    to_meter,
     to_receipt,
     to_session,
 )
@@ -164,11 +166,6 @@ COUNTS: Prepared[tuple[str, Status, int]] = Prepared(
     lambda row: (row["provider"], row["status"], row["count"]),
 )
 
-BURN: Prepared[tuple[str, Decimal]] = Prepared(
-    sa.select(accruals.c.provider, accruals.c.price_per_hour).where(accruals.c.ends_at.is_(None)),
-    lambda row: (row["provider"], row["price_per_hour"]),
-)
-
 FAILURES = Prepared(
     sa.select(*_columns(failures, Failure))
     .where(failures.c.created_at >= _instant)
@@ -199,6 +196,10 @@ _SESSION_FILTERS = {
 _EVENT_FILTERS = {
     "after": events.c.id > sa.bindparam("after"),
     "session_id": events.c.session_id == sa.bindparam("session_id"),
+}
+
+_METER_FILTERS = {
+    "consumer_id": sessions.c.consumer_id == sa.bindparam("consumer_id"),
 }
 
 _ACCRUAL_FILTERS = {
@@ -256,4 +257,23 @@ def accruals_where(filters: frozenset[str]) -> Prepared[Accrual]:
         .where(*(_ACCRUAL_FILTERS[name] for name in filters))
         .order_by(accruals.c.begins_at, accruals.c.session_id, accruals.c.attempt),
         lambda row: Accrual(**row),
+    )
+
+
+@cache
+def meters_where(filters: frozenset[str]) -> Prepared[Meter]:
+    """Every live session with each of its accruals."""
+    billed = sa.and_(
+        attempts.c.session_id == accruals.c.session_id, attempts.c.n == accruals.c.attempt
+    )
+    return Prepared(
+        sa.select(sessions.c.id.label(LIVE_ID), attempts.c.gone_at, *_columns(accruals, Accrual))
+        .select_from(
+            sessions.outerjoin(accruals, accruals.c.session_id == sessions.c.id).outerjoin(
+                attempts, billed
+            )
+        )
+        .where(LIVE, *(_METER_FILTERS[name] for name in filters))
+        .order_by(sessions.c.id, accruals.c.begins_at),
+        to_meter,
     )

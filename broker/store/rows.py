@@ -13,6 +13,7 @@ from broker.model import (
     Event,
     Failure,
     Holder,
+    Meter,
     Receipt,
     Session,
     Sighting,
@@ -24,6 +25,9 @@ Row: TypeAlias = dict[str, Any]
 
 CURRENT_ATTEMPT = "attempt_"
 """Before the columns of the current attempt, where they stand beside those of its session."""
+
+LIVE_ID = "live_id"
+"""The id of a live session, where an accrual stands beside it."""
 
 
 def field_names(kind: type[Any]) -> tuple[str, ...]:
@@ -97,6 +101,14 @@ def to_event(row: Row) -> Event:
 def to_receipt(row: Row) -> Receipt:
     """The receipt in a row of its fields."""
     return Receipt(**(row | {"answer": ANSWER.decode(row["answer"])}))
+
+
+def to_meter(row: Row) -> Meter:
+    """The meter in a row of a live session, one of its accruals, and the end of that's instance."""
+    session_id, gone_at = row.pop(LIVE_ID), row.pop("gone_at")
+    if row["session_id"] is None:
+        return Meter(session_id)
+    return Meter(session_id, Accrual(**row), is_running=gone_at is None)
 
 
 def to_holders(rows: Iterable[Row]) -> dict[str, Holder]:

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from broker.model import (
     Event,
     Failure,
     Holder,
+    Meter,
     Receipt,
     Session,
     Sighting,
@@ -207,6 +207,11 @@ class Store:
         query = queries.accruals_where(frozenset(given))
         return await self._reader.fetch(query, **given)
 
+    async def meters(self, consumer_id: str | None = None) -> list[Meter]:
+        """Every session that is not final, once for each of its accruals and at least once."""
+        given = _given(consumer_id=consumer_id)
+        return await self._reader.fetch(queries.meters_where(frozenset(given)), **given)
+
     async def add_failure(self, failure: Failure) -> None:
         await self._writer.run(partial(writes.add_failure, failure=failure))
 
@@ -241,13 +246,6 @@ class Store:
         """How many sessions there are, by provider of the current offer and status."""
         counted = await self._reader.fetch(queries.COUNTS)
         return {(provider, status): count for provider, status, count in counted}
-
-    async def burn(self) -> dict[str, Decimal]:
-        """USD per hour of the accruals that are open, by provider."""
-        rates: dict[str, Decimal] = {}
-        for provider, price in await self._reader.fetch(queries.BURN):
-            rates[provider] = rates.get(provider, Decimal(0)) + price
-        return rates
 
     async def backup(self, path: Path) -> None:
         """Copy the last commit to `path`, which is complete or untouched; nobody has to wait."""

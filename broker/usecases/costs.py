@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import date, datetime
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
-from broker.decide.money import Period, Summary, cost, day_of, days, month_of, summarise
+from broker.decide.money import (
+    LiveCosts,
+    Period,
+    Summary,
+    cost,
+    daily,
+    day_of,
+    days,
+    live_costs,
+    month_of,
+    summarise,
+)
 from broker.errors import Detail, NotFound, ValidationFailed
+from broker.model import Session
 from broker.store import Store
+
+MOST_DAYS = 366
+"""A series of days is not longer."""
 
 
 class Span(StrEnum):
@@ -17,6 +34,19 @@ class Span(StrEnum):
 
     DAILY = "daily"
     MONTHLY = "monthly"
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What was spent on each day of a period."""
+
+    period: Period
+    days: Sequence[Summary]
+
+    @property
+    def total_cost(self) -> Decimal:
+        """USD, to the last digit that of the whole period."""
+        return sum((day.total_cost for day in self.days), Decimal(0))
 
 
 class Costs:
@@ -38,9 +68,7 @@ class Costs:
 
         A session of another consumer than `consumer_id` is not found.
         """
-        session = await self._store.session(session_id)
-        if session is None or consumer_id not in (None, session.request.consumer_id):
-            raise NotFound("There is no such session.")
+        await self._session(session_id, consumer_id)
         now = self._now()
         accruals = await self._store.accruals(session_id=session_id)
         return sum((cost(accrual, now, period) for accrual in accruals), Decimal(0))
@@ -50,7 +78,49 @@ class Costs:
         accruals = await self._store.accruals(
             consumer_id=consumer_id, begins_before=period.ends_at, ends_after=period.begins_at
         )
-        return summarise(accruals, period, self._now())
+        # Years of sessions are added up beside the event loop.
+        return await asyncio.to_thread(summarise, accruals, period, self._now())
+
+    async def live(self, consumer_id: str | None = None) -> LiveCosts:
+        """What the live sessions of a consumer, or of all, cost now."""
+        return live_costs(await self._store.meters(consumer_id), self._now())
+
+    async def daily(
+        self,
+        period: Period | None = None,
+        consumer_id: str | None = None,
+        session_id: str | None = None,
+    ) -> Series:
+        """A summary of every UTC day of `period`; with `session_id` of that session alone.
+
+        Without a period these are the days of this month so far, or of the session's life.
+        Raises NotFound as `of_session` does, ValidationFailed for more than MOST_DAYS.
+        """
+        now = self._now()
+        if session_id is not None:
+            session = await self._session(session_id, consumer_id)
+            period = period or days(session.created_at.date(), (session.stopped_at or now).date())
+        period = period or days(now.date().replace(day=1), now.date())
+        if period.ends_at - period.begins_at > timedelta(days=MOST_DAYS):
+            raise ValidationFailed(
+                f"These are more than {MOST_DAYS} days: ask for fewer at a time.",
+                details=[
+                    Detail("start_date", f"must be less than {MOST_DAYS} days before the last day")
+                ],
+            )
+        accruals = await self._store.accruals(
+            consumer_id=consumer_id,
+            session_id=session_id,
+            begins_before=period.ends_at,
+            ends_after=period.begins_at,
+        )
+        return Series(period, await asyncio.to_thread(daily, accruals, period, now))
+
+    async def _session(self, session_id: str, consumer_id: str | None) -> Session:
+        session = await self._store.session(session_id)
+        if session is None or consumer_id not in (None, session.request.consumer_id):
+            raise NotFound.named("session", session_id)
+        return session
 
 
 def choose_period(

@@ -36,6 +36,7 @@ def test_a_session_can_be_seen_extended_and_its_history_read(
         ("templates",),
         ("costs",),
         ("costs", "summary"),
+        ("costs", "daily"),
         ("providers",),
         ("sessions", "list"),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from broker.model import Change
+from broker.model import Change, Status
 from broker.store import Store
 from tests.service.markets import Client, Site
 from tests.service.store_examples import accrual, add, offer, opened, session
@@ -24,8 +24,9 @@ async def bill(
     store: Store, n: int, begins_at: datetime, hours: float | None, **fields: Any
 ) -> None:
     """The `n`th session, billed from then on; without hours the meter runs."""
-    of = await add(store, session(n, **fields))
     ends_at = None if hours is None else begins_at + hours * HOUR
+    ended = {} if hours is None else {"status": Status.STOPPED, "stopped_at": ends_at}
+    of = await add(store, session(n, **{"created_at": begins_at, **ended, **fields}))
     price = Decimal("0.45")
     billed = accrual(of, begins_at=begins_at, ends_at=ends_at, price_per_hour=price)
     await store.commit(Change("accept", of, accrual=billed))
@@ -88,6 +89,9 @@ async def test_this_month_is_what_nobody_needs_to_name(client: Client) -> None:
         "hours_used": 5,
         "by_provider": {"simulator": 1.8, "vastai": 0.45},
         "by_gpu_type": {"RTX 4090": 2.25},
+        "live_sessions": 1,
+        "live_cost": 1.35,
+        "burn_per_hour": 0.45,
         "period_start": "2026-03-01T00:00:00.000Z",
         "period_end": "2026-04-01T00:00:00.000Z",
     }
@@ -101,7 +105,98 @@ async def test_a_consumers_costs_are_its_own(client: Client) -> None:
     nobody = await get(client, "costs/summary", consumer_id="nobody")
 
     assert (body["consumer_id"], body["total_cost"], body["session_count"]) == ("other", 0.45, 1)
+    assert (body["live_sessions"], body["live_cost"], body["burn_per_hour"]) == (0, 0, 0)
     assert (nobody["total_cost"], nobody["by_provider"]) == (0, {})
+
+
+async def test_what_runs_now_is_told_whatever_the_period_is(client: Client) -> None:
+    """A month without cost still says what burns; the live cost is that since the beginning."""
+    body = await get(client, "costs", start_date="2025-01-01", end_date="2025-01-31")
+    live = ("live_sessions", "live_cost", "burn_per_hour")
+
+    assert (0, 0) == (body["total_cost"], body["session_count"])
+    assert [1, 1.35, 0.45] == [body[name] for name in live]
+
+
+async def test_days_tell_what_each_of_them_has_cost(client: Client) -> None:
+    """A row for every day that was asked for, and their sum."""
+    body = await get(client, "costs/daily", start_date="2026-02-27", end_date="2026-03-01")
+    nothing = {"total_cost": 0, "session_count": 0, "hours_used": 0}
+    split = {"by_provider": {}, "by_gpu_type": {}}
+
+    assert body == {
+        "consumer_id": "",
+        "total_cost": 1.35,
+        "currency": "USD",
+        "days": [
+            {"date": "2026-02-27", **nothing, **split},
+            {
+                "date": "2026-02-28",
+                "total_cost": 0.9,
+                "session_count": 1,
+                "hours_used": 2,
+                "by_provider": {"simulator": 0.9},
+                "by_gpu_type": {"RTX 4090": 0.9},
+            },
+            {
+                "date": "2026-03-01",
+                "total_cost": 0.45,
+                "session_count": 1,
+                "hours_used": 1,
+                "by_provider": {"simulator": 0.45},
+                "by_gpu_type": {"RTX 4090": 0.45},
+            },
+        ],
+        "count": 3,
+        "period_start": "2026-02-27T00:00:00.000Z",
+        "period_end": "2026-03-02T00:00:00.000Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "first", "count", "total"),
+    [
+        ({}, "2026-03-01", 14, 2.25),
+        ({"consumer_id": "other"}, "2026-03-01", 14, 0.45),
+        ({"consumer_id": "nobody"}, "2026-03-01", 14, 0),
+        ({"session_id": "sess-0000000001"}, "2026-02-28", 2, 1.35),
+        ({"session_id": "sess-0000000003"}, "2026-03-14", 1, 1.35),
+        ({"session_id": "sess-0000000001", "start_date": "2026-03-01"}, "2026-03-01", 14, 0.45),
+        ({"start_date": "2026-02-28"}, "2026-02-28", 15, 3.15),
+        ({"end_date": "2026-02-28"}, "2026-02-01", 28, 0.9),
+        ({"start_date": "2026-03-15"}, "2026-03-15", 1, 0),
+        ({"start_date": "2026-01-01", "end_date": "2027-01-01"}, "2026-01-01", 366, 3.15),
+    ],
+)
+async def test_the_days_are_this_months_so_far_or_those_that_are_named(
+    client: Client, query: dict[str, str], first: str, count: int, total: float
+) -> None:
+    """A session's are those of its life; a year fits."""
+    body = await get(client, "costs/daily", **query)
+
+    assert (first, count, count) == (body["days"][0]["date"], body["count"], len(body["days"]))
+    assert total == body["total_cost"] == round(sum(d["total_cost"] for d in body["days"]), 6)
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ({"start_date": "2026-01-01", "end_date": "2027-01-02"}, ["start_date"]),
+        ({"start_date": "1970-01-01"}, ["start_date"]),
+        ({"start_date": "2026-03-02", "end_date": "2026-03-01"}, ["start_date"]),
+        ({"start_date": "yesterday", "end_date": ""}, ["start_date", "end_date"]),
+        ({"period": "daily"}, ["period"]),
+    ],
+)
+async def test_a_series_that_cannot_be_told_is_refused(
+    client: Client, query: dict[str, str], fields: list[str]
+) -> None:
+    """More than 366 days, days in the wrong order, and what the route does not know."""
+    async with client.get("/api/v1/costs/daily", params=query) as answer:
+        body = await answer.json()
+
+    assert (answer.status, body["code"]) == (400, "validation_error")
+    assert [detail["field"] for detail in body["details"]] == fields
 
 
 @pytest.mark.parametrize(
@@ -163,6 +258,7 @@ async def test_a_wrong_parameter_is_named(
     assert [detail["field"] for detail in body["details"]] == fields
 
 
+@pytest.mark.parametrize("path", ["costs", "costs/daily"])
 @pytest.mark.parametrize(
     "query",
     [
@@ -171,8 +267,8 @@ async def test_a_wrong_parameter_is_named(
     ],
 )
 async def test_an_unknown_session_or_somebody_elses_is_not_found(
-    client: Client, query: dict[str, str]
+    client: Client, path: str, query: dict[str, str]
 ) -> None:
     """Costs of nothing are not zero."""
-    async with client.get("/api/v1/costs", params=query) as answer:
+    async with client.get(f"/api/v1/{path}", params=query) as answer:
         assert (answer.status, (await answer.json())["code"]) == (404, "resource_not_found")

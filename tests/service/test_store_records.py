@@ -13,7 +13,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from broker.errors import StartupError, StoreFailed
-from broker.model import Change, Confidential, Event, Failure, Reason, Status
+from broker.model import Change, Confidential, Event, Failure, Meter, Reason, Status
 from broker.store import Store
 from tests.builders import NOW, a_sighting
 from tests.service.store_examples import (
@@ -22,7 +22,6 @@ from tests.service.store_examples import (
     add,
     attempt,
     names_in,
-    offer,
     opened,
     recorded,
     session,
@@ -131,16 +130,21 @@ async def test_accruals_that_reach_into_a_window_are_told(store: Store) -> None:
     assert [] == await found(session_ids=[])
 
 
-async def test_the_burn_is_the_sum_of_the_meters_that_run(store: Store) -> None:
-    """Exactly, by provider."""
-    rates = {1: "0.1", 2: "0.2", 3: "0.7"}
-    for n, rate in rates.items():
-        of = await add(store, session(n, offer=offer(n, "other" if n == 3 else "simulator")))
-        meter = accrual(of, price_per_hour=Decimal(rate))
-        await store.commit(Change("accept", of, accrual=meter))
-    ended = await add(store, session(4))
-    await store.commit(Change("gone", ended, accrual=accrual(ended, ends_at=NOW)))
-    assert {"simulator": Decimal("0.3"), "other": Decimal("0.7")} == await store.burn()
+async def test_the_meters_are_those_of_the_live_sessions(store: Store) -> None:
+    """With every stretch of theirs, running until the machine is proved gone; or with none."""
+    first = await add(store, session(1))
+    former = accrual(first, ends_at=NOW + HOUR)
+    over = attempt(first, gone_at=NOW + HOUR)
+    first = await store.commit(Change("gone", first, over, accrual=former))
+    ending = accrual(first, attempt=2, begins_at=NOW + HOUR, ends_at=NOW + 2 * HOUR)
+    await store.commit(Change("destroying", first, attempt(first, 2), accrual=ending))
+    final = await add(store, session(2, status=Status.STOPPED))
+    await store.commit(Change("gone", final, accrual=accrual(final, ends_at=NOW)))
+    await add(store, session(3, "another"))
+
+    mine = [Meter(first.id, former), Meter(first.id, ending, is_running=True)]
+    assert [*mine, Meter(session(3).id)] == await store.meters()
+    assert mine == await store.meters("somebody")
 
 
 async def test_failures_are_remembered_and_forgotten(store: Store) -> None:

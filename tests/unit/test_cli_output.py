@@ -44,6 +44,7 @@ _READS = [
     (f"DELETE /api/v1/sessions/{SESSION_ID}", ("sessions", "delete", SESSION_ID)),
     ("GET /api/v1/costs", ("costs",)),
     ("GET /api/v1/costs/summary", ("costs", "summary")),
+    ("GET /api/v1/costs/daily", ("costs", "daily")),
     ("GET /api/v1/providers", ("providers",)),
 ]
 
@@ -182,6 +183,28 @@ def test_costs_take_the_filters_of_the_api(api: StubApi) -> None:
 
     assert api.asked[0].path == f"/api/v1/costs?session_id={SESSION_ID}&period=daily"
     assert result.stdout == "total cost  1.35\ncurrency    USD\n"
+
+
+def test_the_costs_of_days_are_a_table_with_their_total(api: StubApi) -> None:
+    """A line per day with the figures of the API, and the sum below."""
+    day = {
+        "date": "2026-03-01",
+        "total_cost": 0.45,
+        "session_count": 1,
+        "hours_used": 1.5,
+        "by_provider": {"simulator": 0.45},
+        "by_gpu_type": {"RTX 4090": 0.45},
+    }
+    api.answers("GET /api/v1/costs/daily", {"days": [day], "count": 1, "total_cost": 0.45})
+
+    result = gpu_broker("costs", "daily", "--start-date", "2026-03-01", "--consumer-id", "me")
+
+    assert api.asked[0].path == "/api/v1/costs/daily?start_date=2026-03-01&consumer_id=me"
+    assert [re.split(r"\s{2,}", line) for line in result.stdout.splitlines()] == [
+        ["DAY", "COST", "SESSIONS", "HOURS", "PROVIDERS", "GPUS"],
+        ["2026-03-01", "0.45", "1", "1.5", "simulator=0.45", "RTX 4090=0.45"],
+        ["total", "0.45", "-", "-", "-", "-"],
+    ]
 
 
 def test_json_that_the_command_makes_itself_is_one_document() -> None:

@@ -12,8 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.decide.money import Period, cost, day_of, days, month_of, shown, summarise
-from broker.model import Accrual
+from broker.decide.money import (
+    Period,
+    cost,
+    daily,
+    day_of,
+    days,
+    live_costs,
+    month_of,
+    shown,
+    summarise,
+)
+from broker.model import Accrual, Meter
 
 START = datetime(2026, 1, 30, 22, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -98,6 +108,35 @@ def test_a_month_ends_where_the_next_one_begins() -> None:
     assert days(date(2026, 1, 1), date(2026, 1, 31)) == month_of(date(2026, 1, 15))
 
 
+def test_a_night_is_split_at_midnight() -> None:
+    """Two hours of three are before it; the days around are zeros."""
+    accrual = an_accrual(ends_at=START + 3 * HOUR)
+
+    series = daily([accrual], days(date(2026, 1, 29), date(2026, 2, 1)), START + 9 * HOUR)
+
+    assert [day.total_cost for day in series] == [0, Decimal("0.9"), Decimal("0.45"), 0]
+    assert [day.session_count for day in series] == [0, 1, 1, 0]
+    assert [day.hours_used for day in series] == [0, 2, 1, 0]
+
+
+def test_live_sessions_cost_what_they_have_cost_and_burn_while_a_machine_may_be_left() -> None:
+    """Earlier attempts count as well; a machine burns until it is proved gone."""
+    former = an_accrual(ends_at=START + HOUR)
+    ending = an_accrual(attempt=2, begins_at=START + HOUR, ends_at=START + 2 * HOUR)
+    other = an_accrual(session_id="sess-b", provider="tensordock", price_per_hour=Decimal("0.2"))
+    meters = [
+        Meter("sess-a", former),
+        Meter("sess-a", ending, is_running=True),
+        Meter("sess-b", other, is_running=True),
+        Meter("sess-c"),
+    ]
+
+    live = live_costs(meters, START + 3 * HOUR)
+
+    assert (live.sessions, live.cost) == (3, Decimal("1.5"))
+    assert live.burn_per_hour == {"vastai": Decimal("0.45"), "tensordock": Decimal("0.2")}
+
+
 @pytest.mark.parametrize(
     ("amount", "expected"),
     [("0.0000005", "0"), ("0.0000015", "0.000002"), ("1.2345678", "1.234568")],
@@ -107,17 +146,25 @@ def test_money_is_shown_with_six_decimals(amount: str, expected: str) -> None:
     assert shown(Decimal(amount)) == Decimal(expected)
 
 
+JANUARY, MARCH = date(2026, 1, 1), date(2026, 3, 31)
+QUARTER = days(JANUARY, MARCH)
+
 prices = st.decimals(min_value=0, max_value=400, places=9, allow_nan=False, allow_infinity=False)
-instants = st.datetimes(datetime(2026, 1, 1), datetime(2026, 1, 20), timezones=st.just(UTC))  # noqa: DTZ001
-durations = st.timedeltas(timedelta(0), timedelta(days=5))
+instants = st.datetimes(datetime(2026, 1, 1), datetime(2026, 3, 31), timezones=st.just(UTC))  # noqa: DTZ001
+durations = st.one_of(
+    st.timedeltas(timedelta(0), timedelta(hours=13)),
+    st.timedeltas(timedelta(0), timedelta(days=40)),
+)
 accruals = st.lists(
     st.builds(
-        lambda session, price, begin, duration, is_open, provider: an_accrual(
+        lambda session, price, begin, duration, is_open, provider, gpu_type: an_accrual(
             session_id=session,
+            consumer_id=f"consumer of {session}",
             price_per_hour=price,
             begins_at=begin,
             ends_at=None if is_open else begin + duration,
             provider=provider,
+            gpu_type=gpu_type,
         ),
         st.sampled_from(["sess-a", "sess-b", "sess-c"]),
         prices,
@@ -125,30 +172,46 @@ accruals = st.lists(
         durations,
         st.booleans(),
         st.sampled_from(["vastai", "tensordock"]),
+        st.sampled_from(["RTX 4090", "A100 SXM4"]),
     ),
     max_size=6,
 )
 
 
 @given(accruals, instants)
-def test_days_sessions_and_providers_add_up_to_the_same_micro_dollar(
+def test_however_the_same_time_is_cut_the_parts_add_up_to_the_same_micro_dollar(
     billed: list[Accrual], now: datetime
 ) -> None:
-    """However the same time is cut, the parts add up exactly, and to the true cost."""
-    january = [day_of(date(2026, 1, day)) for day in range(1, 32)]
-    by_day = sum(summarise(billed, day, now).total_cost for day in january)
+    """By session, day, month, consumer, provider and GPU; and it is the true cost."""
+    total = summarise(billed, QUARTER, now).total_cost
     by_session: dict[str, Decimal] = defaultdict(Decimal)
     for accrual in billed:
         by_session[accrual.session_id] += cost(accrual, now)
-    month = summarise(billed, month_of(date(2026, 1, 1)), now)
+    consumers = {accrual.consumer_id for accrual in billed}
+    months = [month_of(date(2026, month, 1)) for month in (1, 2, 3)]
+    cuts = {
+        "sessions": by_session.values(),
+        "days": [day.total_cost for day in daily(billed, QUARTER, now)],
+        "months": [summarise(billed, month, now).total_cost for month in months],
+        "consumers": [
+            summarise([a for a in billed if a.consumer_id == one], QUARTER, now).total_cost
+            for one in consumers
+        ],
+        "providers": summarise(billed, QUARTER, now).by_provider.values(),
+        "gpus": summarise(billed, QUARTER, now).by_gpu_type.values(),
+    }
 
-    assert by_day == sum(by_session.values())
-    assert by_day == month.total_cost
-    assert month.total_cost == sum(month.by_provider.values())
-    assert month.total_cost == sum(month.by_gpu_type.values())
-    assert abs(Fraction(month.total_cost) - _true_cost(billed, now)) <= Fraction(
-        len(billed), 2_000_000
-    )
+    assert {name: sum(parts) for name, parts in cuts.items()} == dict.fromkeys(cuts, total)
+    assert abs(Fraction(total) - _true_cost(billed, now)) <= Fraction(len(billed), 2_000_000)
+
+
+@given(accruals, instants)
+def test_a_series_of_days_is_the_summary_of_each_day(billed: list[Accrual], now: datetime) -> None:
+    """Every day has its row, also one that has cost nothing or is still to come."""
+    february = month_of(date(2026, 2, 1))
+    each_day = [day_of(date(2026, 2, day)) for day in range(1, 29)]
+
+    assert daily(billed, february, now) == [summarise(billed, day, now) for day in each_day]
 
 
 def _true_cost(billed: list[Accrual], now: datetime) -> Fraction:
