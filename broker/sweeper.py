@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from broker.decide import moves
 from broker.decide.plain import plain
@@ -62,17 +62,6 @@ class Applied:
     provider: str | None = None
     instance_id: str | None = None
 
-    def present(self) -> dict[str, Any]:
-        """As the API and the command line show it."""
-        return {
-            "action": self.action,
-            "session_id": self.session_id,
-            "provider": self.provider,
-            "instance_id": self.instance_id,
-            "reason": self.reason,
-            "done": self.is_done,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
@@ -82,14 +71,6 @@ class SweepReport:
     actions: tuple[Applied, ...] = ()
     unlisted: Mapping[str, str] = field(default_factory=dict)
     """Provider that could not be listed -> why. Nothing was concluded about its machines."""
-
-    def present(self) -> dict[str, Any]:
-        """As the API and the command line show it."""
-        return {
-            "dry_run": self.is_dry_run,
-            "actions": [applied.present() for applied in self.actions],
-            "unlisted": dict(self.unlisted),
-        }
 
 
 class Sweeper:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -17,7 +16,6 @@ from broker.decide.money import shown
 from broker.decide.plain import instant_text
 from broker.errors import BrokerError, Detail, ValidationFailed
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -36,18 +34,6 @@ class RequestModel(BaseModel):
 
 class Query(RequestModel):
     """Base of query strings: every parameter may stand once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One row of the table of routes: what serves it and what describes it."""
-
-    method: str
-    path: str
-    handler: Handler
-    summary: str
-    query: type[BaseModel] | None = None
-    body: type[BaseModel] | None = None
 
 
 def parse_query(model: type[M], request: web.Request) -> M:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 from aiohttp import web
 from pydantic import AfterValidator, Field
 
+from broker.api import shapes
 from broker.api.answers import Answer, Answers, answer_of, conditional
-from broker.api.http import Query, Route, encode, json_response, parse_query
+from broker.api.http import Query, encode, json_response, parse_query
 from broker.api.models import Fraction, NoQuery, Text
+from broker.api.present import present_warning
+from broker.api.routes import Resource, Route, Tag
 from broker.decide.offers import (
     DEFAULT_SORT,
     SORTS,
@@ -23,7 +26,7 @@ from broker.decide.offers import (
     parse_gpu_types,
 )
 from broker.decide.templates import parse_conditions
-from broker.errors import Detail, ValidationFailed
+from broker.errors import Detail, NotFound, ProviderUnavailable, ValidationFailed
 from broker.model import Warned
 from broker.usecases.inventory import Inventory
 from broker.usecases.readings import Reading
@@ -75,7 +78,7 @@ class InventoryQuery(Query):
     )
 
 
-class InventoryRoutes:
+class InventoryRoutes(Resource):
     """Handlers of `/api/v1/inventory`."""
 
     def __init__(self, inventory: Inventory, templates: Templates) -> None:
@@ -83,17 +86,7 @@ class InventoryRoutes:
         self._templates = templates
         self._answers = Answers()
 
-    def routes(self) -> list[Route]:
-        """The table of these routes."""
-        base, one = "/api/v1/inventory", "/api/v1/inventory/{id}"
-        fitting = f"{one}/compatible-templates"
-        return [
-            Route("GET", base, self.list, "List what can be rented", InventoryQuery),
-            Route("GET", one, self.get, "Get an offer", NoQuery),
-            Route("GET", fitting, self.compatible, "Templates that an offer can run", NoQuery),
-        ]
-
-    async def list(self, request: web.Request) -> web.Response:
+    async def list_all(self, request: web.Request) -> web.Response:
         asked, revision = request.rel_url.raw_query_string, self._inventory.revision
         answer = self._answers.find(asked, revision)
         if answer is None:
@@ -109,17 +102,19 @@ class InventoryRoutes:
         inventory.require_offers()
         found = inventory.search(_filter(query, template), query.sort)
         offers = [present_offer(row) for row in found[query.offset : query.offset + query.limit]]
-        body: dict[str, Any] = {
-            "offers": orjson.Fragment(encode(offers)),
+        warnings = [*inventory.warnings(), *self._advice(query, template)]
+        body: shapes.Offers = {
+            "offers": offers,
             "count": len(offers),
             "total": len(found),
             "providers": {
                 name: present_reading(reading) for name, reading in inventory.readings().items()
             },
-            "warnings": [*inventory.warnings(), *self._advice(query, template)],
+            "warnings": [present_warning(warned) for warned in warnings],
         }
         ageless = {name: {**r, "age_seconds": None} for name, r in body["providers"].items()}
-        return answer_of(body, says={**body, "providers": ageless})
+        encoded = {**body, "offers": orjson.Fragment(encode(offers))}
+        return answer_of(encoded, says={**encoded, "providers": ageless})
 
     async def get(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
@@ -132,13 +127,12 @@ class InventoryRoutes:
         await self._inventory.ready()
         listed = self._inventory.get(request.match_info["id"])
         templates = await self._templates.compatible(listed.offer)
-        return json_response(
-            {
-                "offer_id": listed.id,
-                "compatible_templates": [_present_brief(template) for template in templates],
-                "count": len(templates),
-            }
-        )
+        answer: shapes.CompatibleTemplates = {
+            "offer_id": listed.id,
+            "compatible_templates": [_present_brief(template) for template in templates],
+            "count": len(templates),
+        }
+        return json_response(answer)
 
     async def _template(self, query: InventoryQuery) -> Template | None:
         """The template that the offers must be able to run; it exists at one provider only."""
@@ -159,6 +153,51 @@ class InventoryRoutes:
             message = f"No offer is a plain {name!r}; {name}* takes these: {', '.join(similar)}."
             yield Warned("gpu_type_not_offered", message)
 
+    ROUTES = (
+        Route(
+            method="GET",
+            path="/api/v1/inventory",
+            handler=list_all,
+            operation="list_inventory",
+            tag=Tag.INVENTORY,
+            summary="List what can be rented",
+            description=(
+                "All on-demand offers of all configured marketplaces, the cheapest first. "
+                "`providers` and `warnings` tell which part is stale or missing."
+            ),
+            query=InventoryQuery,
+            answers={200: shapes.Offers},
+            errors=(NotFound, ProviderUnavailable),
+            is_conditional=True,
+        ),
+        Route(
+            method="GET",
+            path="/api/v1/inventory/{id}",
+            handler=get,
+            operation="get_offer",
+            tag=Tag.INVENTORY,
+            summary="Get an offer",
+            names={"id": shapes.OfferId},
+            query=NoQuery,
+            answers={200: shapes.Offer},
+            errors=(NotFound, ProviderUnavailable),
+            is_conditional=True,
+        ),
+        Route(
+            method="GET",
+            path="/api/v1/inventory/{id}/compatible-templates",
+            handler=compatible,
+            operation="list_compatible_templates",
+            tag=Tag.TEMPLATES,
+            summary="Templates that an offer can run",
+            description="Empty for providers without templates.",
+            names={"id": shapes.OfferId},
+            query=NoQuery,
+            answers={200: shapes.CompatibleTemplates},
+            errors=(NotFound, ProviderUnavailable),
+        ),
+    )
+
 
 def _filter(query: InventoryQuery, template: Template | None) -> Filter:
     count = query.gpu_count if query.min_gpu_count is None else query.min_gpu_count
@@ -177,7 +216,7 @@ def _filter(query: InventoryQuery, template: Template | None) -> Filter:
     )
 
 
-def present_offer(listed: Listed) -> dict[str, Any]:
+def present_offer(listed: Listed) -> shapes.Offer:
     """The offer object."""
     offer = listed.offer
     return {
@@ -210,7 +249,7 @@ def _present_hours(longest: timedelta | None) -> float:
     return 0 if longest is None else round(longest / timedelta(hours=1), 6)
 
 
-def present_reading(reading: Reading) -> dict[str, Any]:
+def present_reading(reading: Reading) -> shapes.Reading:
     """How the readings of one provider stand."""
     return {
         "ok": reading.is_ok,
@@ -220,7 +259,7 @@ def present_reading(reading: Reading) -> dict[str, Any]:
     }
 
 
-def _present_brief(template: Template) -> dict[str, Any]:
+def _present_brief(template: Template) -> shapes.BriefTemplate:
     return {
         "hash_id": template.hash_id,
         "name": template.name,

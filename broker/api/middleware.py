@@ -7,12 +7,14 @@ import logging
 import re
 import uuid
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from broker.api.http import Handler, json_response
+from broker.api import shapes
+from broker.api.http import json_response
+from broker.api.routes import Handler
 from broker.errors import BrokerError, NotFound
 
 log = logging.getLogger(__name__)
@@ -115,7 +117,7 @@ def _present_http(error: web.HTTPException, request: web.Request) -> web.StreamR
 
 def present_error(error: BrokerError, request_id: str) -> web.Response:
     """The one shape of all errors."""
-    body: dict[str, Any] = {
+    body: shapes.Error = {
         "error": str(error),
         "code": error.code,
         "request_id": request_id,
@@ -124,4 +126,4 @@ def present_error(error: BrokerError, request_id: str) -> web.Response:
         body["details"] = [{"field": d.field, "message": d.message} for d in error.details]
     if error.retry_suggested is not None:
         body["retry_suggested"] = error.retry_suggested
-    return json_response(body | error.extra, status=error.status)
+    return json_response({**body, **error.extra}, status=error.status)

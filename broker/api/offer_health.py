@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 from pydantic import Field
 
-from broker.api.http import Query, Route, json_response, parse_query
+from broker.api import shapes
+from broker.api.http import Query, json_response, parse_query
 from broker.api.models import Text
+from broker.api.routes import Resource, Route, Tag
 from broker.decide.confidence import Troubled
 from broker.decide.offers import parse_gpu_types
 from broker.usecases.inventory import Inventory
@@ -21,18 +21,13 @@ class OfferHealthQuery(Query):
     gpu_type: Text | None = Field(None, description="Only this GPU type.")
 
 
-class OfferHealthRoutes:
+class OfferHealthRoutes(Resource):
     """Handler of `/api/v1/offer-health`."""
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
 
-    def routes(self) -> list[Route]:
-        """The table of this route."""
-        path, summary = "/api/v1/offer-health", "Offers that failed lately"
-        return [Route("GET", path, self.list, summary, OfferHealthQuery)]
-
-    async def list(self, request: web.Request) -> web.Response:
+    async def list_all(self, request: web.Request) -> web.Response:
         query = parse_query(OfferHealthQuery, request)
         self._inventory.require_known(query.provider)
         wanted = parse_gpu_types(query.gpu_type) if query.gpu_type else None
@@ -42,10 +37,25 @@ class OfferHealthRoutes:
             if query.provider in (None, troubled.failure.provider)
             and (wanted is None or troubled.failure.gpu_type in wanted)
         ]
-        return json_response({"offers": offers, "count": len(offers)})
+        answer: shapes.OfferHealth = {"offers": offers, "count": len(offers)}
+        return json_response(answer)
+
+    ROUTES = (
+        Route(
+            method="GET",
+            path="/api/v1/offer-health",
+            handler=list_all,
+            operation="list_offer_health",
+            tag=Tag.INVENTORY,
+            summary="Offers that failed lately",
+            description="What failed is passed over for a while when the cheapest is chosen.",
+            query=OfferHealthQuery,
+            answers={200: shapes.OfferHealth},
+        ),
+    )
 
 
-def _present(troubled: Troubled) -> dict[str, Any]:
+def _present(troubled: Troubled) -> shapes.TroubledOffer:
     failure, record = troubled.failure, troubled.record
     return {
         "offer_id": failure.offer_id,

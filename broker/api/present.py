@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
+from broker.api import shapes
 from broker.decide.money import price_of
-from broker.model import Attempt, Event, Session
+from broker.model import Attempt, Event, Session, Warned
 from providers.base import Endpoint
+
+_NOTE = "Full SSH diagnostics require client-side SSH access."
 
 
 def present_session(
     session: Session, attempts: Sequence[Attempt], accrued: Decimal
-) -> dict[str, Any]:
+) -> shapes.Session:
     """The session object; `accrued` is what it has cost so far."""
     span = session.expires_at - session.created_at
     return {
@@ -37,7 +39,7 @@ def present_session(
     }
 
 
-def _present_request(session: Session) -> dict[str, Any]:
+def _present_request(session: Session) -> shapes.RequestedSession:
     """What the consumer asked for; the reservation with its extensions."""
     request = session.request
     reservation = session.expires_at - session.created_at
@@ -62,7 +64,7 @@ def _present_request(session: Session) -> dict[str, Any]:
     }
 
 
-def _present_machine(session: Session) -> dict[str, Any]:
+def _present_machine(session: Session) -> shapes.RentedMachine:
     """What was rented, and where it is reached."""
     offer, access = session.offer, session.access
     ssh = access.ssh if access.ssh is not None and is_reachable(access.ssh) else None
@@ -83,7 +85,7 @@ def _present_machine(session: Session) -> dict[str, Any]:
     }
 
 
-def _present_attempt(attempt: Attempt) -> dict[str, Any]:
+def _present_attempt(attempt: Attempt) -> shapes.Attempt:
     return {
         "n": attempt.n,
         "offer_id": attempt.offer.id,
@@ -97,7 +99,35 @@ def _present_attempt(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def present_event(event: Event) -> dict[str, Any]:
+def present_diagnostics(
+    session: Session, running_at: datetime, now: datetime
+) -> shapes.Diagnostics:
+    """A closer look at a running session."""
+    up, left = now - running_at, session.expires_at - now
+    machine = _present_machine(session)
+    return {
+        "session_id": session.id,
+        "status": session.status,
+        "provider": machine["provider"],
+        "gpu_type": machine["gpu_type"],
+        "gpu_count": machine["gpu_count"],
+        "ssh_host": machine["ssh_host"],
+        "ssh_port": machine["ssh_port"],
+        "ssh_user": machine["ssh_user"],
+        "launch_mode": session.request.launch_mode,
+        "api_endpoint": session.access.api_endpoint or "",
+        "created_at": session.created_at,
+        "expires_at": session.expires_at,
+        "uptime": present_span(up),
+        "uptime_seconds": int(up.total_seconds()),
+        "time_to_expiry": present_span(left),
+        "seconds_to_expiry": int(left.total_seconds()),
+        "ssh_available": session.access.ssh is not None,
+        "note": _NOTE,
+    }
+
+
+def present_event(event: Event) -> shapes.Event:
     """One entry of a session's history."""
     return {
         "id": event.id,
@@ -105,6 +135,11 @@ def present_event(event: Event) -> dict[str, Any]:
         "created_at": event.created_at,
         "data": dict(event.data),
     }
+
+
+def present_warning(warned: Warned) -> shapes.Warned:
+    """Something to know, though the request succeeded."""
+    return {"code": warned.code, "message": warned.message}
 
 
 def present_span(span: timedelta) -> str:

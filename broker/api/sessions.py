@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from aiohttp import web
 
-from broker.api.http import Route, json_response, parse_body, parse_query
+from broker.api import shapes
+from broker.api.http import json_response, parse_body, parse_query
 from broker.api.idempotency import parse_keyed, replay_headers
 from broker.api.models import (
-    Heartbeat,
     NoBody,
     NoQuery,
     SessionCreate,
@@ -20,21 +19,35 @@ from broker.api.models import (
     SessionList,
     SessionRekey,
 )
-from broker.api.present import present_event, present_session, present_span
+from broker.api.present import present_session, present_warning
+from broker.api.requests import request_of
+from broker.api.routes import Resource, Route, Tag
 from broker.decide.money import cost
-from broker.errors import ValidationFailed
-from broker.model import Confidential, Criteria, Request, Session, Status
+from broker.errors import (
+    CapabilityUnsupported,
+    Conflict,
+    HardMaxExceeded,
+    InsufficientDisk,
+    InsufficientFunds,
+    NoLoginYet,
+    NoOfferFits,
+    NotFound,
+    NotReady,
+    ProviderRefused,
+    ProviderUnavailable,
+    StaleInventory,
+)
+from broker.model import Confidential, Session, Status
 from broker.store import Store
-from broker.usecases.idle import IdleWatch
 from broker.usecases.opening import Opening
 from broker.usecases.receipts import Receipts
 from broker.usecases.rekey import Rekeying
 from broker.usecases.sessions import Sessions
 
-_NOTE = "Full SSH diagnostics require client-side SSH access."
+_NAMES = {"id": shapes.SessionId}
 
 
-class SessionRoutes:
+class SessionRoutes(Resource):
     """Handlers of `/api/v1/sessions`."""
 
     def __init__(
@@ -42,7 +55,6 @@ class SessionRoutes:
         opening: Opening,
         sessions: Sessions,
         rekeying: Rekeying,
-        idle: IdleWatch,
         receipts: Receipts,
         store: Store,
         now: Callable[[], datetime],
@@ -50,35 +62,9 @@ class SessionRoutes:
         self._opening = opening
         self._sessions = sessions
         self._rekeying = rekeying
-        self._idle = idle
         self._receipts = receipts
         self._store = store
         self._now = now
-
-    def routes(self) -> list[Route]:
-        """The table of these routes."""
-        base, one = "/api/v1/sessions", "/api/v1/sessions/{id}"
-        return [
-            Route("POST", base, self.create, "Create a session", NoQuery, SessionCreate),
-            Route("GET", base, self.list_all, "List sessions", SessionList),
-            Route("GET", one, self.get, "Get a session", NoQuery),
-            Route("DELETE", one, self.delete, "End a session now", NoQuery, NoBody),
-            Route(
-                "POST",
-                f"{one}/done",
-                self.done,
-                "Signal that the work is complete",
-                NoQuery,
-                NoBody,
-            ),
-            Route("POST", f"{one}/extend", self.extend, "Extend a session", NoQuery, SessionExtend),
-            Route("POST", f"{one}/rekey", self.rekey, "Get a fresh key", NoQuery, SessionRekey),
-            Route("GET", f"{one}/diagnostics", self.diagnostics, "Look closer", NoQuery),
-            Route("GET", f"{one}/events", self.events, "What happened to a session", NoQuery),
-            Route(
-                "POST", f"{one}/heartbeat", self.heartbeat, "Report activity", NoQuery, Heartbeat
-            ),
-        ]
 
     async def create(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
@@ -86,18 +72,18 @@ class SessionRoutes:
         confidential = Confidential(env=body.env, on_start_cmd=body.on_start_cmd)
         async with self._receipts.turn(parse_keyed(request, body)) as turn:
             opened = await self._opening.open(
-                _request(body),
+                request_of(body),
                 confidential,
                 public_key=body.ssh_public_key,
                 disk_gb=body.disk_gb,
                 turn=turn,
             )
-        answer = {
+        answer: shapes.CreatedSession = {
             "session": await self._present_one(opened.session),
             "ssh_private_key": opened.secrets.private_key,
             "session_token": opened.secrets.token,
             "retries_attempted": len(opened.attempts) - 1,
-            "warnings": [{"code": w.code, "message": w.message} for w in opened.warnings],
+            "warnings": [present_warning(warned) for warned in opened.warnings],
         }
         return json_response(answer, status=201, headers=replay_headers(turn))
 
@@ -111,7 +97,8 @@ class SessionRoutes:
             offset=query.offset,
         )
         shown = await self._present(found)
-        return json_response({"sessions": shown, "count": len(shown), "total": total})
+        answer: shapes.Sessions = {"sessions": shown, "count": len(shown), "total": total}
+        return json_response(answer)
 
     async def get(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
@@ -120,17 +107,22 @@ class SessionRoutes:
     async def delete(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
         session = await self._sessions.delete(request.match_info["id"])
-        answer: dict[str, Any] = {"message": "session destroyed", "session_id": session.id}
+        ended: shapes.EndedSession = {"message": "session destroyed", "session_id": session.id}
         if session.is_final:
-            return json_response(answer)
-        return json_response(answer | {"status": session.status}, status=202)
+            return json_response(ended)
+        ending: shapes.EndingSession = {**ended, "status": session.status}
+        return json_response(ending, status=202)
 
     async def done(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
         await parse_body(NoBody, request)
         session_id = request.match_info["id"]
         await self._sessions.done(session_id)
-        return json_response({"message": "session shutdown initiated", "session_id": session_id})
+        answer: shapes.DoneSession = {
+            "message": "session shutdown initiated",
+            "session_id": session_id,
+        }
+        return json_response(answer)
 
     async def extend(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
@@ -139,7 +131,7 @@ class SessionRoutes:
         session_id = request.match_info["id"]
         async with self._receipts.turn(parse_keyed(request, body)) as turn:
             expires_at = await self._sessions.extend(session_id, by, turn)
-        answer = {
+        answer: shapes.ExtendedSession = {
             "message": "session extended",
             "session_id": session_id,
             "new_expires_at": expires_at,
@@ -156,7 +148,7 @@ class SessionRoutes:
                 key_type=body.ssh_key_type,
                 turn=turn,
             )
-        answer = {
+        answer: shapes.RekeyedSession = {
             "message": "session rekeyed",
             "session_id": session.id,
             "ssh_private_key": secrets.private_key,
@@ -164,55 +156,13 @@ class SessionRoutes:
         }
         return json_response(answer, headers=replay_headers(turn))
 
-    async def diagnostics(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
-        session = await self._session(request)
-        if session.status is not Status.RUNNING or session.running_at is None:
-            raise ValidationFailed(f"The session is {session.status}, not running.")
-        now = self._now()
-        up, left = now - session.running_at, session.expires_at - now
-        shown = await self._present_one(session)
-        copied = ("status", "provider", "gpu_type", "gpu_count", "ssh_host", "ssh_port", "ssh_user")
-        return json_response(
-            {
-                "session_id": session.id,
-                **{name: shown[name] for name in copied},
-                "launch_mode": session.request.launch_mode,
-                "api_endpoint": session.access.api_endpoint or "",
-                "created_at": session.created_at,
-                "expires_at": session.expires_at,
-                "uptime": present_span(up),
-                "uptime_seconds": int(up.total_seconds()),
-                "time_to_expiry": present_span(left),
-                "seconds_to_expiry": int(left.total_seconds()),
-                "ssh_available": session.access.ssh is not None,
-                "note": _NOTE,
-            }
-        )
-
-    async def events(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
-        session = await self._session(request)
-        events = await self._store.events(session_id=session.id)
-        shown = [present_event(event) for event in events]
-        return json_response({"events": shown, "count": len(shown)})
-
-    async def heartbeat(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
-        body = await parse_body(Heartbeat, request)
-        idle_for = None if body.idle_seconds is None else timedelta(seconds=body.idle_seconds)
-        session = await self._idle.heartbeat(
-            request.match_info["id"], body.token, body.gpu_util, idle_for
-        )
-        return json_response({"session_id": session.id, "idle_since": session.idle_since})
-
     async def _session(self, request: web.Request) -> Session:
         return await self._sessions.get(request.match_info["id"])
 
-    async def _present_one(self, session: Session) -> dict[str, Any]:
+    async def _present_one(self, session: Session) -> shapes.Session:
         return (await self._present([session]))[0]
 
-    async def _present(self, sessions: Sequence[Session]) -> list[dict[str, Any]]:
+    async def _present(self, sessions: Sequence[Session]) -> list[shapes.Session]:
         ids = [session.id for session in sessions]
         attempts = await self._store.attempts(ids)
         accrued = await self._accrued(ids)
@@ -229,49 +179,121 @@ class SessionRoutes:
             totals[accrual.session_id] = so_far + cost(accrual, now)
         return totals
 
-
-def _request(body: SessionCreate) -> Request:
-    """The body in the broker's own terms."""
-    minutes = (body.reservation_hours or 0) * 60 + (body.reservation_minutes or 0)
-    criteria = Criteria(
-        gpu_type=body.gpu_type,
-        gpu_count=body.gpu_count,
-        min_vram=body.min_vram,
-        max_price=body.max_price,
-        location=body.location,
-        min_reliability=body.min_reliability,
-        min_cuda=body.min_cuda,
-        provider=body.provider,
-        allow_unverified=body.allow_unverified,
+    ROUTES = (
+        Route(
+            method="POST",
+            path="/api/v1/sessions",
+            handler=create,
+            operation="create_session",
+            tag=Tag.SESSIONS,
+            summary="Rent a machine",
+            description=(
+                "Answers when the provider has accepted or refused, after 20 s at the latest; "
+                "poll the session until its `status` is `running`. Both secrets are told once: "
+                "send an Idempotency-Key, and a lost reply is no lost machine."
+            ),
+            query=NoQuery,
+            body=SessionCreate,
+            answers={201: shapes.CreatedSession},
+            errors=(
+                CapabilityUnsupported,
+                InsufficientDisk,
+                HardMaxExceeded,
+                InsufficientFunds,
+                NotFound,
+                NoOfferFits,
+                Conflict,
+                ProviderRefused,
+                ProviderUnavailable,
+                StaleInventory,
+                NotReady,
+            ),
+            is_keyed=True,
+        ),
+        Route(
+            method="GET",
+            path="/api/v1/sessions",
+            handler=list_all,
+            operation="list_sessions",
+            tag=Tag.SESSIONS,
+            summary="List sessions",
+            description="The newest first; all of them unless `limit` is given.",
+            query=SessionList,
+            answers={200: shapes.Sessions},
+        ),
+        Route(
+            method="GET",
+            path="/api/v1/sessions/{id}",
+            handler=get,
+            operation="get_session",
+            tag=Tag.SESSIONS,
+            summary="Get a session",
+            names=_NAMES,
+            query=NoQuery,
+            answers={200: shapes.Session},
+            errors=(NotFound,),
+        ),
+        Route(
+            method="DELETE",
+            path="/api/v1/sessions/{id}",
+            handler=delete,
+            operation="delete_session",
+            tag=Tag.SESSIONS,
+            summary="End a session now",
+            description=(
+                "200 when the machine is proved gone; 202 where that takes longer than 30 s: it "
+                "goes on by itself. Repeat it as you like."
+            ),
+            names=_NAMES,
+            query=NoQuery,
+            answers={200: shapes.EndedSession, 202: shapes.EndingSession},
+            errors=(NotFound,),
+        ),
+        Route(
+            method="POST",
+            path="/api/v1/sessions/{id}/done",
+            handler=done,
+            operation="finish_session",
+            tag=Tag.SESSIONS,
+            summary="Signal that the work is complete",
+            description="Does not wait for the end; 409 where the session has ended already.",
+            names=_NAMES,
+            query=NoQuery,
+            body=NoBody,
+            answers={200: shapes.DoneSession},
+            errors=(NotFound, Conflict),
+        ),
+        Route(
+            method="POST",
+            path="/api/v1/sessions/{id}/extend",
+            handler=extend,
+            operation="extend_session",
+            tag=Tag.SESSIONS,
+            summary="Extend a session",
+            description="The whole reservation stays within the hard maximum.",
+            names=_NAMES,
+            query=NoQuery,
+            body=SessionExtend,
+            answers={200: shapes.ExtendedSession},
+            errors=(NotFound, Conflict, HardMaxExceeded),
+            is_keyed=True,
+        ),
+        Route(
+            method="POST",
+            path="/api/v1/sessions/{id}/rekey",
+            handler=rekey,
+            operation="rekey_session",
+            tag=Tag.SESSIONS,
+            summary="Get a fresh key",
+            description=(
+                "Puts another key on the running machine over the broker's own access; the one "
+                "before it stops working."
+            ),
+            names=_NAMES,
+            query=NoQuery,
+            body=SessionRekey,
+            answers={200: shapes.RekeyedSession},
+            errors=(NotFound, Conflict, NoLoginYet),
+            is_keyed=True,
+        ),
     )
-    return Request(
-        consumer_id=body.consumer_id,
-        workload_type=body.workload_type,
-        reservation=timedelta(minutes=minutes),
-        offer_id=body.offer_id,
-        criteria=criteria,
-        launch_mode=body.launch_mode,
-        docker_image=body.docker_image,
-        model_id=body.model_id,
-        quantization=body.quantization,
-        exposed_ports=body.exposed_ports,
-        template_hash_id=body.template_hash_id,
-        storage_policy=body.storage_policy,
-        idle_threshold=_minutes(body.idle_threshold_minutes),
-        auto_retry=body.auto_retry,
-        max_retries=body.max_retries,
-        retry_scope=body.retry_scope,
-        ssh_key_type=body.ssh_key_type,
-        managed_access=body.managed_access,
-        ssh_timeout=_minutes(body.ssh_timeout_minutes),
-        hard_max_override=timedelta(hours=body.hard_max_override)
-        if body.hard_max_override
-        else None,
-        watchdog=body.watchdog,
-        name=body.name,
-        labels=body.labels,
-    )
-
-
-def _minutes(count: int | None) -> timedelta | None:
-    return timedelta(minutes=count) if count else None

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 
 from aiohttp import hdrs, web
 from pydantic import Field
 
-from broker.api.http import Query, Route, json_response, parse_body, parse_query
+from broker.api import shapes
+from broker.api.http import Query, json_response, parse_body, parse_query
 from broker.api.models import NoBody, NoQuery
+from broker.api.routes import Media, Resource, Route, Tag
 from broker.usecases.accounts import Account, Accounts
 
 Expose = Callable[[], Awaitable[bytes]]
+
+_METRICS = """\
+# HELP gpu_orphans_detected_total Orphaned machines that were found.
+# TYPE gpu_orphans_detected_total counter
+gpu_orphans_detected_total 0.0
+"""
 
 
 class Pulse(Protocol):
@@ -39,7 +47,7 @@ class SweepQuery(Query):
     dry_run: Annotated[bool, Field(description="Only tell what would be done.")] = True
 
 
-class SystemRoutes:
+class SystemRoutes(Resource):
     """Handlers that tell how the broker itself is."""
 
     def __init__(
@@ -47,7 +55,7 @@ class SystemRoutes:
         pulse: Pulse,
         expose: Expose,
         accounts: Accounts,
-        sweep: Callable[[bool], Awaitable[dict[str, Any]]],
+        sweep: Callable[[bool], Awaitable[shapes.SweepReport]],
         now: Callable[[], datetime],
     ) -> None:
         self._pulse = pulse
@@ -56,21 +64,11 @@ class SystemRoutes:
         self._sweep = sweep
         self._now = now
 
-    def routes(self) -> list[Route]:
-        """The table of these routes."""
-        return [
-            Route("GET", "/health", self.health, "Whether the broker is well", NoQuery),
-            Route("GET", "/ready", self.ready, "Whether new sessions are taken", NoQuery),
-            Route("GET", "/metrics", self.metrics, "Metrics for Prometheus", NoQuery),
-            Route("GET", "/api/v1/providers", self.providers, "The marketplaces", NoQuery),
-            Route("POST", "/api/v1/sweep", self.sweep, "Sweep once", SweepQuery, NoBody),
-        ]
-
     async def health(self, _: web.Request) -> web.Response:
         troubles = self._pulse.troubles
         is_ready = self._pulse.is_ready
         is_well = is_ready and not troubles
-        body: dict[str, Any] = {
+        body: shapes.Health = {
             "status": "ok" if is_well else "unavailable",
             "timestamp": self._now(),
             "services": {
@@ -85,7 +83,7 @@ class SystemRoutes:
 
     async def ready(self, _: web.Request) -> web.Response:
         is_ready = self._pulse.is_ready
-        body = {"ready": is_ready, "timestamp": self._now()}
+        body: shapes.Readiness = {"ready": is_ready, "timestamp": self._now()}
         return json_response(body, status=200 if is_ready else 503)
 
     async def metrics(self, _: web.Request) -> web.Response:
@@ -95,15 +93,70 @@ class SystemRoutes:
     async def providers(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
         accounts = await self._accounts.look()
-        return json_response({"providers": [_present_account(one) for one in accounts]})
+        answer: shapes.Accounts = {"providers": [_present_account(one) for one in accounts]}
+        return json_response(answer)
 
     async def sweep(self, request: web.Request) -> web.Response:
         query = parse_query(SweepQuery, request)
         await parse_body(NoBody, request)
         return json_response(await self._sweep(query.dry_run))
 
+    ROUTES = (
+        Route(
+            method="GET",
+            path="/health",
+            handler=health,
+            operation="get_health",
+            tag=Tag.OPERATION,
+            summary="Whether the broker is well",
+            description="503 until the start-up sweep is over, and when something has stopped.",
+            answers={200: shapes.Health, 503: shapes.Health},
+        ),
+        Route(
+            method="GET",
+            path="/ready",
+            handler=ready,
+            operation="get_readiness",
+            tag=Tag.OPERATION,
+            summary="Whether new sessions are taken",
+            answers={200: shapes.Readiness, 503: shapes.Readiness},
+        ),
+        Route(
+            method="GET",
+            path="/metrics",
+            handler=metrics,
+            operation="get_metrics",
+            tag=Tag.OPERATION,
+            summary="Metrics for Prometheus",
+            answers={200: Media("text/plain", _METRICS)},
+        ),
+        Route(
+            method="GET",
+            path="/api/v1/providers",
+            handler=providers,
+            operation="list_providers",
+            tag=Tag.OPERATION,
+            summary="The marketplaces",
+            description="How each account is, what it can do, and which machines it holds.",
+            query=NoQuery,
+            answers={200: shapes.Accounts},
+        ),
+        Route(
+            method="POST",
+            path="/api/v1/sweep",
+            handler=sweep,
+            operation="sweep",
+            tag=Tag.OPERATION,
+            summary="Sweep once",
+            description="Ends what is over, destroys orphans, finishes what was begun.",
+            query=SweepQuery,
+            body=NoBody,
+            answers={200: shapes.SweepReport},
+        ),
+    )
 
-def _present_account(account: Account) -> dict[str, Any]:
+
+def _present_account(account: Account) -> shapes.Account:
     can, machines = account.capabilities, account.machines
     return {
         "name": account.name,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 from pydantic import Field
 
-from broker.api.http import Query, Route, json_response, parse_query
+from broker.api import shapes
+from broker.api.http import Query, json_response, parse_query
 from broker.api.models import NoQuery, Text
+from broker.api.present import present_warning
+from broker.api.routes import Resource, Route, Tag
 from broker.decide.templates import parse_docker_flags
+from broker.errors import NotFound, ProviderUnavailable
 from broker.usecases.templates import Templates
 from providers.base import Template
 
@@ -20,38 +22,55 @@ class TemplateQuery(Query):
     name: Text | None = Field(None, description="A part of the name, whatever its case.")
 
 
-class TemplateRoutes:
+class TemplateRoutes(Resource):
     """Handlers of `/api/v1/templates`."""
 
     def __init__(self, templates: Templates) -> None:
         self._templates = templates
 
-    def routes(self) -> list[Route]:
-        """The table of these routes."""
-        base = "/api/v1/templates"
-        return [
-            Route("GET", base, self.list, "List templates", TemplateQuery),
-            Route("GET", f"{base}/{{hash_id}}", self.get, "Get a template", NoQuery),
-        ]
-
-    async def list(self, request: web.Request) -> web.Response:
+    async def list_all(self, request: web.Request) -> web.Response:
         query = parse_query(TemplateQuery, request)
         found = await self._templates.list(query.name)
-        return json_response(
-            {
-                "templates": [present_template(template) for template in found.templates],
-                "count": len(found.templates),
-                "warnings": found.warnings,
-            }
-        )
+        answer: shapes.Templates = {
+            "templates": [present_template(template) for template in found.templates],
+            "count": len(found.templates),
+            "warnings": [present_warning(warned) for warned in found.warnings],
+        }
+        return json_response(answer)
 
     async def get(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
         template = await self._templates.get(request.match_info["hash_id"])
         return json_response(present_template(template))
 
+    ROUTES = (
+        Route(
+            method="GET",
+            path="/api/v1/templates",
+            handler=list_all,
+            operation="list_templates",
+            tag=Tag.TEMPLATES,
+            summary="List templates",
+            query=TemplateQuery,
+            answers={200: shapes.Templates},
+            errors=(ProviderUnavailable,),
+        ),
+        Route(
+            method="GET",
+            path="/api/v1/templates/{hash_id}",
+            handler=get,
+            operation="get_template",
+            tag=Tag.TEMPLATES,
+            summary="Get a template",
+            names={"hash_id": shapes.TemplateId},
+            query=NoQuery,
+            answers={200: shapes.Template},
+            errors=(NotFound, ProviderUnavailable),
+        ),
+    )
 
-def present_template(template: Template) -> dict[str, Any]:
+
+def present_template(template: Template) -> shapes.Template:
     """The template object: the provider's own fields, and its docker flags as values."""
     flags = parse_docker_flags(template.env)
     return {
@@ -62,8 +81,8 @@ def present_template(template: Template) -> dict[str, Any]:
         "image": template.image,
         "tag": template.tag,
         "env": template.env,
-        "env_vars": flags.env,
-        "ports": flags.ports,
+        "env_vars": dict(flags.env),
+        "ports": [*flags.ports],
         "onstart": template.onstart,
         "runtype": template.runtype,
         "use_ssh": template.use_ssh,

@@ -2,6 +2,15 @@
 
 from broker.app.daemon import run, serving
 from broker.app.offline import CleanupReport, cleanup_orphans, sweep_once
+from broker.app.reports import present_sweep
 from broker.sweeper import SweepReport
 
-__all__ = ["CleanupReport", "SweepReport", "cleanup_orphans", "run", "serving", "sweep_once"]
+__all__ = [
+    "CleanupReport",
+    "SweepReport",
+    "cleanup_orphans",
+    "present_sweep",
+    "run",
+    "serving",
+    "sweep_once",
+]

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
+from broker.api import shapes
 from broker.api.costs import CostRoutes
 from broker.api.gpus import GpuRoutes
-from broker.api.http import Route
 from broker.api.inventory import InventoryRoutes
 from broker.api.middleware import middlewares
+from broker.api.observations import ObservationRoutes
 from broker.api.offer_health import OfferHealthRoutes
+from broker.api.routes import Resource
 from broker.api.sessions import SessionRoutes
 from broker.api.system import Pulse, SystemRoutes
 from broker.api.templates import TemplateRoutes
 from broker.app.build import Parts
+from broker.app.reports import present_sweep
 from broker.decide.money import cost, live_costs
 from broker.metrics import Snapshot
 from broker.usecases.accounts import Accounts
@@ -38,10 +41,8 @@ def build_application(parts: Parts, pulse: Pulse) -> web.Application:
     application = web.Application(
         middlewares=middlewares(parts.metrics), client_max_size=LARGEST_BODY
     )
-    for route in _routes(parts, pulse):
-        application.router.add_route(route.method, route.path, route.handler)
-        if route.method == hdrs.METH_GET:
-            application.router.add_route(hdrs.METH_HEAD, route.path, route.handler)
+    for resource in _resources(parts, pulse):
+        resource.mount_on(application)
     for name, provider in parts.providers.items():
         if isinstance(provider, HasRoutes):
             own = web.Application()
@@ -50,27 +51,25 @@ def build_application(parts: Parts, pulse: Pulse) -> web.Application:
     return application
 
 
-def _routes(parts: Parts, pulse: Pulse) -> list[Route]:
+def _resources(parts: Parts, pulse: Pulse) -> list[Resource]:
     tools = parts.tools
     shown = Shown(parts)
-    system = SystemRoutes(pulse, shown.metrics, Accounts(tools), shown.sweep, tools.now)
-    sessions = SessionRoutes(
-        parts.opening,
-        parts.sessions,
-        parts.rekeying,
-        parts.idle,
-        parts.receipts,
-        tools.store,
-        tools.now,
-    )
     return [
-        *system.routes(),
-        *sessions.routes(),
-        *InventoryRoutes(tools.inventory, tools.templates).routes(),
-        *GpuRoutes(tools.inventory).routes(),
-        *TemplateRoutes(tools.templates).routes(),
-        *OfferHealthRoutes(tools.inventory).routes(),
-        *CostRoutes(Costs(tools.store, now=tools.now)).routes(),
+        SystemRoutes(pulse, shown.metrics, Accounts(tools), shown.sweep, tools.now),
+        SessionRoutes(
+            parts.opening,
+            parts.sessions,
+            parts.rekeying,
+            parts.receipts,
+            tools.store,
+            tools.now,
+        ),
+        ObservationRoutes(parts.sessions, parts.idle, tools.store, tools.now),
+        InventoryRoutes(tools.inventory, tools.templates),
+        GpuRoutes(tools.inventory),
+        TemplateRoutes(tools.templates),
+        OfferHealthRoutes(tools.inventory),
+        CostRoutes(Costs(tools.store, now=tools.now)),
     ]
 
 
@@ -102,6 +101,6 @@ class Shown:
             )
         )
 
-    async def sweep(self, is_dry_run: bool) -> dict[str, Any]:
+    async def sweep(self, is_dry_run: bool) -> shapes.SweepReport:
         report = await self._parts.sweeper.sweep(self._parts.tools.doors, is_dry_run=is_dry_run)
-        return report.present()
+        return present_sweep(report)

@@ -53,11 +53,11 @@ def sweep(
 
 def _sweep(settings: Settings, output: str, *, is_dry: bool) -> Body:
     """Sweep here, or where the database is held; the report, which was shown."""
-    from broker.app import sweep_once  # noqa: PLC0415 - keeps `--help` quick
+    from broker.app import present_sweep, sweep_once  # noqa: PLC0415 - keeps `--help` quick
     from broker.store.lock import LockHeld  # noqa: PLC0415
 
     try:
-        report = run(sweep_once(settings, dry_run=is_dry)).present()
+        report = dict(present_sweep(run(sweep_once(settings, dry_run=is_dry))))
     except LockHeld as held:
         if not held.url:
             raise CommandFailed(f"{held} Try again when it has ended.") from held

@@ -12,7 +12,6 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from broker.api.costs import CostRoutes
 from broker.api.gpus import GpuRoutes
-from broker.api.http import Route
 from broker.api.inventory import InventoryRoutes
 from broker.api.middleware import middlewares
 from broker.api.offer_health import OfferHealthRoutes
@@ -122,16 +121,15 @@ class Site:
 
     def application(self) -> web.Application:
         """The routes behind the usual middleware."""
-        routes: list[Route] = [
-            *InventoryRoutes(self.inventory, self.templates).routes(),
-            *GpuRoutes(self.inventory).routes(),
-            *TemplateRoutes(self.templates).routes(),
-            *OfferHealthRoutes(self.inventory).routes(),
-            *CostRoutes(self.costs).routes(),
-        ]
         application = web.Application(middlewares=middlewares(Deaf()))
-        for route in routes:
-            application.router.add_route(route.method, route.path, route.handler)
+        for resource in (
+            InventoryRoutes(self.inventory, self.templates),
+            GpuRoutes(self.inventory),
+            TemplateRoutes(self.templates),
+            OfferHealthRoutes(self.inventory),
+            CostRoutes(self.costs),
+        ):
+            resource.mount_on(application)
         return application
 
     def client(self) -> Client:

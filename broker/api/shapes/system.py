@@ -1,0 +1,115 @@
+"""How the broker and its marketplaces are, as it is answered; and the one shape of all errors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from broker.api.shapes.words import Instant, Provider, SessionId
+from broker.usecases.doors import ProviderState
+from providers.base import LaunchMode
+
+
+class Services(TypedDict):
+    """How the parts of the broker are."""
+
+    lifecycle: Annotated[Literal["running", "stopped"], Field(examples=["running"])]
+    inventory: Annotated[
+        str,
+        Field(
+            description="`ok`; `degraded`: some cannot be read; `unavailable`: none can.",
+            examples=["ok"],
+        ),
+    ]
+    ready: Annotated[
+        Literal["true", "false"], Field(description="New sessions are taken.", examples=["true"])
+    ]
+
+
+class Health(TypedDict):
+    """How the broker is."""
+
+    status: Annotated[Literal["ok", "unavailable"], Field(examples=["ok"])]
+    timestamp: Instant
+    services: Services
+    troubles: NotRequired[
+        Annotated[
+            list[str],
+            Field(description="What does not work.", examples=[["the sweeper stands still"]]),
+        ]
+    ]
+
+
+class Readiness(TypedDict):
+    """Whether new sessions are taken."""
+
+    ready: Annotated[bool, Field(examples=[True])]
+    timestamp: Instant
+
+
+class Capabilities(TypedDict):
+    """What a provider can do."""
+
+    launch_modes: Annotated[list[LaunchMode], Field(examples=[["entrypoint", "ssh"]])]
+    custom_image: Annotated[bool, Field(description="`docker_image`.", examples=[True])]
+    environment: Annotated[bool, Field(description="`env`.", examples=[True])]
+    on_start: Annotated[bool, Field(description="`on_start_cmd`.", examples=[True])]
+    published_ports: Annotated[bool, Field(description="`exposed_ports`.", examples=[True])]
+    templates: Annotated[bool, Field(description="`template_hash_id`.", examples=[True])]
+    balance: Annotated[bool, Field(description="Tells what is left to spend.", examples=[True])]
+    preserves_storage: Annotated[
+        bool, Field(description="`storage_policy: preserve`.", examples=[False])
+    ]
+    watchdog: Annotated[bool, Field(description="`watchdog`.", examples=[False])]
+
+
+class Machines(TypedDict):
+    """The machines that an account holds."""
+
+    ours: Annotated[int, Field(description="That live sessions hold.", examples=[3])]
+    orphaned: Annotated[int, Field(description="Ours, held by no session.", examples=[0])]
+    foreign: Annotated[int, Field(description="Never touched.", examples=[1])]
+
+
+class Account(TypedDict):
+    """One marketplace account."""
+
+    name: Provider
+    state: Annotated[ProviderState, Field(examples=["ready"])]
+    reasons: Annotated[list[str], Field(description="Why it is not ready.", examples=[[]])]
+    capabilities: Capabilities
+    last_refresh: Annotated[Instant | None, Field(description="When its offers were last read.")]
+    offers: Annotated[int, Field(description="Listed from it.", examples=[150])]
+    machines: Machines
+
+
+class Accounts(TypedDict):
+    """Every configured marketplace account."""
+
+    providers: list[Account]
+
+
+class SweepAction(TypedDict):
+    """One action of a sweep, and what became of it."""
+
+    action: Annotated[str, Field(examples=["destroy"])]
+    session_id: Annotated[SessionId | None, Field(examples=[None])]
+    provider: Annotated[str | None, Field(description="The marketplace.", examples=["vastai"])]
+    instance_id: Annotated[
+        str | None, Field(description="The provider's machine.", examples=["30412345"])
+    ]
+    reason: Annotated[str, Field(description="Why.", examples=["orphan"])]
+    done: Annotated[bool, Field(description="False in a dry run.", examples=[True])]
+
+
+class SweepReport(TypedDict):
+    """What a sweep did, or would do."""
+
+    dry_run: Annotated[bool, Field(examples=[True])]
+    actions: list[SweepAction]
+    unlisted: Annotated[
+        dict[str, str],
+        Field(description="Providers that could not be listed, and why.", examples=[{}]),
+    ]
