@@ -17,6 +17,7 @@ from broker.cli.cp import cp
 from broker.cli.demo import demo
 from broker.cli.doctor import doctor
 from broker.cli.inventory import gpus, inventory, templates
+from broker.cli.offer_health import offer_health
 from broker.cli.operate import cleanup_orphans, sweep
 from broker.cli.program import Program
 from broker.cli.providers import providers
@@ -50,6 +51,7 @@ for _command in (
     inventory,
     gpus,
     templates,
+    offer_health,
     rent,
     sessions,
     ssh,

@@ -14,15 +14,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from broker import __version__
-from broker.cli.exits import BrokerUnreachable, CommandFailed, WronglySetUp
+from broker.cli.exits import AnswerLost, BrokerUnreachable, CommandFailed, WronglySetUp
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 _LONGEST_ANSWER_SECONDS = 120.0
 """The API answers within 30 s; more is for a machine under load."""
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Body = dict[str, Any]
 """A JSON object as the API sends it."""
@@ -41,6 +43,11 @@ class RequestFailed(CommandFailed):
         """The API's word for what went wrong, for example `no_offer_fits`."""
         return self.body.get("code")
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the very same request may be granted a little later."""
+        return self.code == "conflict" and bool(self.body.get("retry_suggested"))
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -54,19 +61,33 @@ class Answer:
 class Client:
     """Speaks to the broker at `url`; raises RequestFailed and BrokerUnreachable."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: float = _LONGEST_ANSWER_SECONDS) -> None:
         self.url = _checked(url)
+        self._patience = patience
 
     @classmethod
-    def from_environment(cls) -> Client:
-        """The broker at GPU_BROKER_URL; raises WronglySetUp where that is no http URL."""
-        return cls(os.environ.get("GPU_BROKER_URL") or DEFAULT_URL)
+    def from_environment(cls, patience: float = _LONGEST_ANSWER_SECONDS) -> Client:
+        """The broker at GPU_BROKER_URL; raises WronglySetUp where that is no http URL.
+
+        `patience`: how many seconds an answer may take.
+        """
+        return cls(os.environ.get("GPU_BROKER_URL") or DEFAULT_URL, patience)
 
     def get(self, path: str, **query: object) -> Answer:
         return self._call("GET", path + _query_string(query))
 
-    def post(self, path: str, body: Mapping[str, object] | None = None, **query: object) -> Answer:
-        return self._call("POST", path + _query_string(query), json.dumps(body or {}).encode())
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        idempotency_key: str | None = None,
+        **query: object,
+    ) -> Answer:
+        """Ask for something to be done; with a key it is done once, however often it is asked."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        path += _query_string(query)
+        return self._call("POST", path, json.dumps(body or {}).encode(), headers)
 
     def delete(self, path: str) -> Answer:
         return self._call("DELETE", path)
@@ -78,28 +99,42 @@ class Client:
         except RequestFailed as refusal:
             return Answer(refusal.status, refusal.body, b"")
 
-    def _call(self, method: str, path: str, sent: bytes | None = None) -> Answer:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        sent: bytes | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> Answer:
+        from urllib.error import URLError  # noqa: PLC0415 - keeps `--help` quick
+
         try:
-            status, raw = self._exchange(method, path, sent)
-        except TimeoutError as error:
-            raise BrokerUnreachable(f"The broker at {self.url} does not answer in time.") from error
-        except (OSError, HTTPException) as error:
+            status, raw = self._exchange(method, path, sent, headers)
+        except URLError as error:  # while connecting and sending: nothing has been asked
             raise BrokerUnreachable(self._unreachable(error)) from error
+        except TimeoutError as error:
+            raise AnswerLost(f"The broker at {self.url} does not answer in time.") from error
+        except (OSError, HTTPException) as error:
+            why = str(error) or type(error).__name__
+            raise AnswerLost(f"The answer of the broker at {self.url} was lost ({why}).") from error
         body = self._decode(raw)
         if status >= 400:  # noqa: PLR2004
             raise RequestFailed(status, body)
         return Answer(status, body, raw)
 
-    def _exchange(self, method: str, path: str, sent: bytes | None) -> tuple[int, bytes]:
+    def _exchange(
+        self, method: str, path: str, sent: bytes | None, more: Mapping[str, str]
+    ) -> tuple[int, bytes]:
         from urllib.error import HTTPError  # noqa: PLC0415 - keeps `--help` quick
         from urllib.request import Request  # noqa: PLC0415
 
-        headers = {"Accept": "application/json", "User-Agent": f"gpu-broker/{__version__}"}
+        agent = f"gpu-broker/{__version__}"
+        headers = {"Accept": "application/json", "User-Agent": agent, **more}
         if sent is not None:
             headers["Content-Type"] = "application/json"
         request = Request(self.url + path, sent, headers, method=method)  # noqa: S310
         try:
-            with _opener(self.url).open(request, timeout=_LONGEST_ANSWER_SECONDS) as response:
+            with _opener(self.url).open(request, timeout=self._patience) as response:
                 return response.status, response.read()
         except HTTPError as refusal:
             with refusal:
@@ -118,7 +153,7 @@ class Client:
         except ValueError:
             body = None
         if not isinstance(body, dict):
-            raise BrokerUnreachable(
+            raise AnswerLost(
                 f"What answers at {self.url} is not a gpu-broker. Is GPU_BROKER_URL right?"
             )
         return body

@@ -108,7 +108,7 @@ class Copier:
 
     def _put(self, source: Path, target: PurePosixPath) -> None:
         if not source.is_dir():
-            self.show(printable(str(source)))
+            self.show(str(source))
             self.sftp.put(str(source), str(target))
             self.sftp.chmod(str(target), source.stat().st_mode & _PERMISSIONS)
             return
@@ -118,14 +118,14 @@ class Copier:
         for child in sorted(source.iterdir()):
             is_linked_folder = child.is_symlink() and child.is_dir()
             if is_linked_folder or not (child.is_dir() or child.is_file()):
-                warn(f"{printable(str(child))} is neither a file nor a folder: left out.")
+                warn(f"{child} is neither a file nor a folder: left out.")
             else:
                 self._put(child, target / child.name)
 
     def _get(self, source: PurePosixPath, target: Path) -> None:
         mode = self.sftp.stat(str(source)).st_mode or 0
         if not S_ISDIR(mode):
-            self.show(printable(str(source)))
+            self.show(str(source))
             self.sftp.get(str(source), str(target))
             target.chmod(mode & _PERMISSIONS)
             return
@@ -136,7 +136,7 @@ class Copier:
             mode = self._mode(child)
             is_linked_folder = S_ISLNK(entry.st_mode or 0) and S_ISDIR(mode)
             if is_linked_folder or not (S_ISDIR(mode) or S_ISREG(mode)):
-                warn(f"{printable(str(child))} is neither a file nor a folder: left out.")
+                warn(f"{child} is neither a file nor a folder: left out.")
             else:
                 self._get(child, target / child.name)
 

@@ -56,7 +56,7 @@ def demo(gpu_type: str, data: Path | None) -> None:
             session_id = _perform(broker, folder, gpu_type)
         except CommandFailed:
             for line in broker.last_words():
-                say(f"  broker: {printable(line)}")
+                say(f"  broker: {line}")
             raise
     seconds = time.monotonic() - begun
     click.echo(f"\n{session_id} was rented, proved, used and ended in {seconds:.0f} s.")

@@ -3,6 +3,7 @@
     CommandFailed          1  the request failed
     ├── WronglySetUp       2  the configuration is wrong
     ├── BrokerUnreachable  3  nobody answers at GPU_BROKER_URL
+    │   └── AnswerLost     3  ... after the request was sent: it may have been carried out
     └── Interrupted      130  Ctrl-C
 
 Wrong usage is click's own `UsageError`, exit code 2.
@@ -20,6 +21,11 @@ class CommandFailed(click.ClickException):
     """What was asked did not happen; the message is one sentence for a person."""
 
     exit_code = 1
+    hint = ""
+    """What somebody higher up knows to do about it."""
+
+    def format_message(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
 
 
 class WronglySetUp(CommandFailed):
@@ -32,6 +38,10 @@ class BrokerUnreachable(CommandFailed):
     """No broker answers where one was expected."""
 
     exit_code = 3
+
+
+class AnswerLost(BrokerUnreachable):
+    """The request went out and no answer came back: it may have been carried out."""
 
 
 class Interrupted(CommandFailed):

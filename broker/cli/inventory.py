@@ -15,6 +15,7 @@ from broker.cli.output import (
     say,
     show,
 )
+from broker.cli.output import gpus as gpus_of
 
 _ROWS_FOR_PEOPLE = 20
 _SORTS = ("price_per_hour", "price_per_gpu_hour", "reliability", "vram_gb", "gpu_count")
@@ -115,12 +116,11 @@ def print_offers(offers: list[Body]) -> None:
     """Offers as a table."""
     columns: list[Column] = [
         ("OFFER", "id"),
-        ("GPU", "gpu_type"),
-        ("COUNT", "gpu_count"),
+        ("GPU", gpus_of),
         ("VRAM", lambda row: f"{cell(row.get('vram_gb'))} GB"),
         ("$/H", "price_per_hour"),
         ("PLACE", "location"),
-        ("RELIABILITY", "reliability"),
+        ("RELIABLE", "reliability"),
         ("VERIFIED", "verified"),
         ("CUDA", "cuda_version"),
     ]

@@ -64,6 +64,14 @@ def store_known_hosts(session_id: str, lines: Iterable[str]) -> Path:
     return draft.replace(path)
 
 
+def save_options(command: click.decorators.FC) -> click.decorators.FC:
+    """`--save-key FILE` and `--force`, as `reserved` takes them."""
+    command = click.option("--force", is_flag=True, help="Let --save-key overwrite FILE.")(command)
+    return click.option(
+        "--save-key", metavar="FILE", help="Keep the private key in FILE (mode 0600)."
+    )(command)
+
+
 class Place:
     """A file that waits for a private key. Where no key comes it leaves no trace."""
 
@@ -101,6 +109,42 @@ def reserved(save_as: str | None, *, overwrite: bool = False) -> Iterator[Place]
         yield place
     finally:
         place.release()
+
+
+def keep_issued(
+    place: Place, session_id: str, private_key: str | None, own_key: str | None
+) -> Path | None:
+    """Keep the key that was made, or find the private half of `own_key`; where it lies.
+
+    `own_key` is what `--ssh-public-key` was given. Raises CommandFailed.
+    """
+    if private_key:
+        try:
+            return place.keep(session_id, private_key)
+        except OSError as error:
+            raise CommandFailed(
+                f"The key of {session_id} cannot be written ({error.strerror}) and is lost. "
+                f"`gpu-broker sessions rekey {session_id}` makes another, "
+                f"`gpu-broker sessions delete {session_id}` ends the session."
+            ) from error
+    private_half = _private_half(own_key) if own_key else None
+    if private_half is not None:
+        remember(session_id, private_half)
+    return private_half
+
+
+def refuse_file_for_own_key(save_key: str | None, own_key: str | None) -> None:
+    """Raise click.UsageError where there will be no private key to save."""
+    if save_key is not None and own_key is not None:
+        raise click.UsageError("With --ssh-public-key there is no private key to --save-key.")
+
+
+def _private_half(public_key: str) -> Path | None:
+    """The file that OpenSSH puts beside `NAME.pub`."""
+    if not public_key.endswith(".pub"):
+        return None
+    path = Path(public_key.removesuffix(".pub")).expanduser()
+    return path if path.is_file() else None
 
 
 def _place(save_as: str | None, *, overwrite: bool) -> Place:

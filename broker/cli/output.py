@@ -19,6 +19,8 @@ from broker.cli.client import Answer, Body
 JSON = "json"
 TABLE = "table"
 _WIDER_THAN_ANY_TABLE = 1000
+_GAP = 2
+"""Blanks between two columns."""
 
 Column = tuple[str, str | Callable[[Body], object]]
 """A heading, and what stands under it: a field of the row, or what is made of the row."""
@@ -64,24 +66,52 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Body], *, empty: str) -> None:
-    """Rows under headings, or the sentence `empty` where there are none."""
-    from rich.console import Console  # noqa: PLC0415 - keeps `--help` quick
+    """Rows under headings, or the sentence `empty` where there are none.
+
+    A terminal that is narrow breaks cells between words; no word is cut, so that a terminal
+    narrower than the words wraps the lines itself.
+    """
+    from rich.cells import cell_len  # noqa: PLC0415 - keeps `--help` quick
+    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for index, (heading, _) in enumerate(columns):
-        table.add_column(heading, no_wrap=index == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*(cell(_value(row, what)) for _, what in columns))
-    if not table.row_count:
+    cells = [[cell(_value(row, what)) for _, what in columns] for row in rows]
+    if not cells:
         click.echo(empty)
         return
-    width = None if sys.stdout.isatty() else _WIDER_THAN_ANY_TABLE
-    console = Console(width=width, markup=False, highlight=False, emoji=False)
+    headings = [heading for heading, _ in columns]
+    texts = [*zip(headings, *cells, strict=True)]
+    console = Console(markup=False, highlight=False, emoji=False)
+    room = console.width if sys.stdout.isatty() else _WIDER_THAN_ANY_TABLE
+    widths = fit_widths(
+        [max(map(cell_len, column)) for column in texts],
+        [max(cell_len(word) for text in column for word in text.split()) for column in texts],
+        room - _GAP * (len(columns) - 1),
+    )
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for heading, width in zip(headings, widths, strict=True):
+        table.add_column(heading, width=width)
+    for row_cells in cells:
+        table.add_row(*row_cells)
+    console.width = sum(widths) + _GAP * len(columns)
     with console.capture() as capture:
         console.print(table)
     for line in capture.get().splitlines():
         click.echo(line.rstrip())
+
+
+def fit_widths(wanted: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """Widths of columns: as `wanted`, the widest made narrower until all have `room`.
+
+    None becomes narrower than its `least`, even where there is not enough room for that.
+    """
+    widths = list(wanted)
+    while sum(widths) > room:
+        shrinkable = [index for index, width in enumerate(widths) if width > least[index]]
+        if not shrinkable:
+            break
+        widths[max(shrinkable, key=widths.__getitem__)] -= 1
+    return widths
 
 
 def _value(row: Body, what: str | Callable[[Body], object]) -> object:
@@ -102,8 +132,8 @@ def print_fields(body: Body) -> None:
 
 
 def say(text: str) -> None:
-    """Something beside the result."""
-    click.echo(text, err=True)
+    """Something beside the result, in one line."""
+    click.echo(printable(text), err=True)
 
 
 def warn(text: str) -> None:
@@ -114,14 +144,16 @@ def warn(text: str) -> None:
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
     """A function that shows the present stage: one moving line on a terminal, else plain lines."""
-    if not sys.stderr.isatty():
-        yield say
-        return
     from rich.console import Console  # noqa: PLC0415
     from rich.status import Status  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
-    with Status("", console=Console(stderr=True, markup=False, highlight=False)) as status:
-        yield status.update
+    console = Console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield say
+        return
+    with Status("", console=console) as status:
+        yield lambda text: status.update(Text(printable(text)))
 
 
 def cell(value: object) -> str:

@@ -6,12 +6,14 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
 from click.exceptions import NoArgsIsHelpError
 
 from broker.cli.exits import Interrupted
+from broker.cli.output import say
 
 NAME = "gpu-broker"
 COMPLETION_VARIABLE = "_GPU_BROKER_COMPLETE"
@@ -33,6 +35,11 @@ class Program(click.Group):
     def main(self, *args: Any, **options: Any) -> NoReturn:
         options |= {"prog_name": NAME, "complete_var": COMPLETION_VARIABLE}
         options["standalone_mode"] = False
+        if os.environ.get("NO_COLOR"):
+            options["color"] = False
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")
         sys.exit(_exit_code(partial(super().main, *args, **options)))
 
 
@@ -48,6 +55,8 @@ def _exit_code(command: Callable[[], object]) -> int:
         return _complain(error.format_message(), error.exit_code)
     except click.Abort:
         return _complain(_WHAT_STAYS, Interrupted.exit_code)
+    except OSError as error:
+        return _complain(_refused_by_the_system(error), 1)
     except Exception as error:  # noqa: BLE001 - a person gets a sentence, whatever happened
         return _complain(_unexpected(error), 1)
     return code if isinstance(code, int) else 0
@@ -55,12 +64,18 @@ def _exit_code(command: Callable[[], object]) -> int:
 
 def _complain(message: str, code: int) -> int:
     for line in message.splitlines():
-        click.echo(f"Error: {line}", err=True)
+        say(f"Error: {line}")
     return code
 
 
 def _where_to_read(error: click.UsageError) -> str:
     return f" `{error.ctx.command_path} --help` explains." if error.ctx else ""
+
+
+def _refused_by_the_system(error: OSError) -> str:
+    """A full disk, a folder that cannot be written: no mistake in the program."""
+    where = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror or error}{where}."
 
 
 def _unexpected(error: Exception) -> str:

@@ -11,16 +11,17 @@ from typing import Any
 import click
 
 from broker.cli import keys
-from broker.cli.client import Body, Client, path_of
+from broker.cli.client import Answer, Body, Client, RequestFailed, path_of
 from broker.cli.exits import CommandFailed, on_interrupt
+from broker.cli.once import carried_out_once, idempotency_option
 from broker.cli.output import JSON, dollars, gpus, output_option, print_json, progress, show
 from broker.cli.request_fields import FIELDS, parse_request
-from broker.cli.sessions import print_session
-from broker.cli.waiting import FINAL, wait_for
+from broker.cli.session_views import print_session
+from broker.cli.waiting import FINAL, insist, wait_for
 
 _MAYBE_RENTED = (
-    "Interrupted while renting: a machine may have been rented all the same. `gpu-broker "
-    "sessions list` shows it, `gpu-broker sessions delete SESSION` ends it."
+    "A machine may have been rented all the same: `gpu-broker sessions list` shows it, "
+    "`gpu-broker sessions delete SESSION` ends it."
 )
 
 
@@ -36,24 +37,33 @@ Examples:
   gpu-broker rent -o json --min-vram 80 --env HF_TOKEN=... --label team=vision"""
 )
 @_request_options
-@click.option("--save-key", metavar="FILE", help="Keep the private key in FILE (mode 0600).")
-@click.option("--force", is_flag=True, help="Let --save-key overwrite FILE.")
+@keys.save_options
+@idempotency_option
 @click.option("--wait", is_flag=True, help="Show the stages until the session runs.")
 @output_option
-def rent(save_key: str | None, force: bool, wait: bool, output: str, **options: Any) -> None:
+def rent(
+    save_key: str | None,
+    force: bool,
+    idempotency_key: str,
+    wait: bool,
+    output: str,
+    **options: Any,
+) -> None:
     """Rent an offer, or the cheapest that fits.
 
     Without an offer and without criteria it is the cheapest of all. The private key is
-    saved, and remembered for `gpu-broker ssh` and `gpu-broker cp`.
+    saved, and remembered for `gpu-broker ssh` and `gpu-broker cp`. Where the answer is lost,
+    the same command with the --idempotency-key that is told then gives the same session.
     """
     body = parse_request(options, consumer=_login_name())
-    _refuse_key_file_for_own_key(save_key, body)
+    own_key = options.get("ssh_public_key")
+    keys.refuse_file_for_own_key(save_key, own_key)
     client = Client.from_environment()
     with keys.reserved(save_key, overwrite=force) as place:
-        with on_interrupt(lambda: _MAYBE_RENTED):
-            answer = client.post(path_of("sessions"), body)
+        answer = _create(client, body, idempotency_key, wait=wait)
         session: Body = answer.body["session"]
-        key_file = _keep_key(place, answer.body, options.get("ssh_public_key"))
+        private_key = answer.body.get("ssh_private_key")
+        key_file = keys.keep_issued(place, session["id"], private_key, own_key)
     if wait:
         session = _follow(client, session)
         answer.body["session"] = session
@@ -71,34 +81,22 @@ def _login_name() -> str:
         return "gpu-broker"
 
 
-def _refuse_key_file_for_own_key(save_key: str | None, body: Mapping[str, object]) -> None:
-    if save_key is not None and "ssh_public_key" in body:
-        raise click.UsageError("With --ssh-public-key there is no private key to --save-key.")
+def _create(client: Client, body: Mapping[str, object], key: str, *, wait: bool) -> Answer:
+    """Ask for the session; one that was asked for before may need to boot before its key comes."""
 
+    def ask() -> Answer:
+        return client.post(path_of("sessions"), body, idempotency_key=key)
 
-def _keep_key(place: keys.Place, created: Body, own_key: str | None) -> Path | None:
-    """Keep the key that was made, or find the private half of the consumer's own."""
-    session_id = created["session"]["id"]
-    if private_key := created.get("ssh_private_key"):
+    with carried_out_once(key, _MAYBE_RENTED):
+        if wait:
+            with progress() as show_stage:
+                return insist(ask, show_stage)
         try:
-            return place.keep(session_id, private_key)
-        except OSError as error:
-            raise CommandFailed(
-                f"{session_id} is rented, but its key cannot be written ({error.strerror}) and "
-                f"is lost. `gpu-broker sessions delete {session_id}` ends it."
-            ) from error
-    private_half = _private_half(own_key) if own_key else None
-    if private_half is not None:
-        keys.remember(session_id, private_half)
-    return private_half
-
-
-def _private_half(public_key: str) -> Path | None:
-    """The file that OpenSSH puts beside `NAME.pub`."""
-    if not public_key.endswith(".pub"):
-        return None
-    path = Path(public_key.removesuffix(".pub")).expanduser()
-    return path if path.is_file() else None
+            return ask()
+        except RequestFailed as refusal:
+            if refusal.may_pass:
+                refusal.hint = "With --wait this goes on asking."
+            raise
 
 
 def _follow(client: Client, session: Body) -> Body:

@@ -29,7 +29,8 @@ class Kind(Enum):
     """`--name KEY=VALUE`, repeated"""
 
 
-_KEY_TYPES = ("ssh-", "ecdsa-", "sk-")
+KEY_TYPES = ("ed25519", "rsa")
+_KEY_BEGINNINGS = ("ssh-", "ecdsa-", "sk-")
 _TYPES = {Kind.INTEGER: click.INT, Kind.INTEGERS: click.INT, Kind.NUMBER: click.FLOAT}
 
 
@@ -125,7 +126,7 @@ FIELDS = (
     RequestField(
         "ssh_public_key", "Your own public key, or its file: then no private key is made."
     ),
-    RequestField("ssh_key_type", "The kind of key that is made.", choices=("ed25519", "rsa")),
+    RequestField("ssh_key_type", "The kind of key that is made.", choices=KEY_TYPES),
     RequestField("managed_access", "Let the broker's own key onto the machine too.", Kind.FLAG),
     RequestField(
         "ssh_timeout_minutes", "How long a launch may take, in minutes (1-30).", Kind.INTEGER
@@ -161,7 +162,7 @@ def _parse_value(field: RequestField, value: Any) -> object:
     if field.kind is Kind.INTEGERS:
         return list(value)
     if field.name == "ssh_public_key":
-        return _read_public_key(value)
+        return read_public_key(value)
     return value
 
 
@@ -172,9 +173,12 @@ def _parse_pair(name: str, text: str) -> tuple[str, str]:
     return key, value
 
 
-def _read_public_key(text: str) -> str:
-    """The key itself, where `text` is not the name of a file that holds it."""
-    if text.startswith(_KEY_TYPES):
+def read_public_key(text: str) -> str:
+    """The key itself, where `text` is not the name of a file that holds it.
+
+    Raises click.UsageError.
+    """
+    if text.startswith(_KEY_BEGINNINGS):
         return text
     try:
         return Path(text).expanduser().read_text().strip()

@@ -14,6 +14,7 @@ import click
 
 from broker.cli import keys
 from broker.cli.client import Body, Client
+from broker.cli.completion import session_argument
 from broker.cli.exits import WronglySetUp
 from broker.cli.machine import find_machine, known_hosts_file, logged_in
 from broker.cli.output import say
@@ -32,7 +33,7 @@ Examples:
   gpu-broker ssh sess-abc2345xyz
   gpu-broker ssh sess-abc2345xyz -- nvidia-smi -L"""
 )
-@click.argument("session")
+@session_argument
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @key_option
 @click.pass_context
@@ -58,7 +59,7 @@ def ssh(context: click.Context, session: str, command: tuple[str, ...], key: str
 Example:
   gpu-broker ssh-config sess-abc2345xyz >> ~/.ssh/config && ssh sess-abc2345xyz""",
 )
-@click.argument("session")
+@session_argument
 @key_option
 def ssh_config(session: str, key: str | None) -> None:
     """Print a Host block for ~/.ssh/config.

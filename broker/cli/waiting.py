@@ -33,6 +33,19 @@ def wait_for(
         time.sleep(_LOOK_EVERY_SECONDS)
 
 
+def insist(ask: Callable[[], Answer], show: Callable[[str], None]) -> Answer:
+    """Ask until the answer is no longer that the same request may be granted later."""
+    show = _unless_repeated(show)
+    while True:
+        try:
+            return ask()
+        except RequestFailed as refusal:
+            if not refusal.may_pass:
+                raise
+            show(str(refusal.body.get("error")))
+        time.sleep(_LOOK_EVERY_SECONDS)
+
+
 def present_stage(session: Body) -> str:
     """What a session is waiting for, as a line for a person."""
     waits = {

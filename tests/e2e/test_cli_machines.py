@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from broker.cli.exits import CommandFailed
 from broker.cli.machine import logged_in
 from tests.e2e.cli_broker import CommandLine
+from tests.e2e.conftest import RENT
 
 _OPENSSH = shutil.which("ssh")
 _needs_openssh = pytest.mark.skipif(_OPENSSH is None, reason="there is no OpenSSH here")
@@ -114,6 +115,37 @@ def test_a_saved_key_is_the_owners_only_and_opens_the_machine(
     done = elsewhere.run("ssh", rented["session"]["id"], "--key", str(key), "--", "echo", "in")
 
     assert (done.returncode, done.stdout) == (0, "in\n")
+
+
+def test_rekey_gives_another_key_and_the_old_one_is_dead(broker: CommandLine) -> None:
+    """Over the broker's own access; `ssh` uses the new one without being told."""
+    created = broker.ask(*RENT, "--name", "rekeyed")
+    session_id = created["session"]["id"]
+    old = broker.folder / "old-key"
+    old.write_text(created["ssh_private_key"])
+    old.chmod(0o600)
+
+    broker.succeed("sessions", "rekey", session_id)
+    with_new = broker.run("ssh", session_id, "--", "true")
+    with_old = broker.run("ssh", session_id, "--key", str(old), "--", "true")
+
+    assert with_new.returncode == 0, with_new.stderr
+    assert with_old.returncode == 255
+    broker.succeed("sessions", "delete", session_id)
+
+
+def test_the_same_key_of_a_rental_gives_the_same_session(broker: CommandLine) -> None:
+    """Whoever lost the answer asks again, and can log in."""
+    arguments = (*RENT, "--idempotency-key", "the one")
+    session_id = broker.ask(*arguments)["session"]["id"]
+    (broker.folder / ".local/state/gpu-broker/keys" / session_id).unlink()
+
+    again = broker.ask(*arguments)
+    done = broker.run("ssh", session_id, "--", "true")
+
+    assert again["session"]["id"] == session_id
+    assert done.returncode == 0, done.stderr
+    broker.succeed("sessions", "delete", session_id)
 
 
 def test_files_and_folders_travel_there_and_back(

@@ -69,6 +69,7 @@ class Asked:
     method: str
     path: str
     body: Any
+    idempotency_key: str | None = None
 
 
 @dataclass(slots=True)
@@ -79,11 +80,16 @@ class StubApi:
     asked: list[Asked] = field(default_factory=list)
     before_answering: Callable[[str], None] = lambda _: None
     _answers: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
+    """A status of 0: the connection is cut instead."""
 
     def answers(self, request: str, body: object, status: int = 200) -> None:
         """`request` is `GET /path`, without the query."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         self._answers.setdefault(request, []).append((status, raw))
+
+    def loses_the_answer(self, request: str) -> None:
+        """The request arrives, and its client never learns what became of it."""
+        self.answers(request, b"", 0)
 
     def answer(self, method: str, path: str) -> tuple[int, bytes]:
         """The next answer."""
@@ -102,8 +108,13 @@ def stub_api() -> Iterator[StubApi]:
     class Handler(BaseHTTPRequestHandler):
         def _serve(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            stub.asked.append(Asked(self.command, self.path, json.loads(sent) if sent else None))
+            body = json.loads(sent) if sent else None
+            key = self.headers.get("Idempotency-Key")
+            stub.asked.append(Asked(self.command, self.path, body, key))
             status, raw = stub.answer(self.command, self.path)
+            if not status:
+                self.close_connection = True
+                return
             self.send_response(status)
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()

@@ -38,7 +38,7 @@ def test_every_command_that_is_promised_is_there() -> None:
     """The commands of the documentation."""
     promised = {
         "serve", "demo", "inventory", "gpus", "templates", "rent", "provision", "sessions",
-        "ssh", "cp", "ssh-config", "costs", "providers", "sweep", "cleanup-orphans",
+        "offer-health", "ssh", "cp", "ssh-config", "costs", "providers", "sweep", "cleanup-orphans",
         "check-config", "doctor", "completion",
     }  # fmt: skip
 

@@ -69,10 +69,10 @@ def test_offers_are_a_table_with_the_numbers_of_the_api(api: StubApi) -> None:
     heading, row = gpu_broker("inventory").stdout.splitlines()
 
     assert heading.split() == [
-        "OFFER", "GPU", "COUNT", "VRAM", "$/H", "PLACE", "RELIABILITY", "VERIFIED", "CUDA",
+        "OFFER", "GPU", "VRAM", "$/H", "PLACE", "RELIABLE", "VERIFIED", "CUDA",
     ]  # fmt: skip
     assert re.split(r"\s{2,}", row.rstrip()) == [
-        "simulator-17", "RTX 4090", "2", "24 GB", "0.000001", "Frankfurt, DE", "0.987", "yes", "-",
+        "simulator-17", "2x RTX 4090", "24 GB", "0.000001", "Frankfurt, DE", "0.987", "yes", "-",
     ]  # fmt: skip
 
 

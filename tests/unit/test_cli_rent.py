@@ -205,3 +205,4 @@ def test_ctrl_c_says_what_goes_on_and_how_to_end_it(api: StubApi, request_: str)
     assert process.returncode == 130
     assert "gpu-broker sessions delete" in stderr
     assert (SESSION_ID in stderr) == (request_ == _GET)
+    assert (f"--idempotency-key {api.asked[0].idempotency_key}" in stderr) == (request_ == _CREATE)

@@ -1,0 +1,90 @@
+"""Sessions as people read them: a table, a card, a history."""
+
+from __future__ import annotations
+
+from broker.cli.client import Body
+from broker.cli.output import (
+    Column,
+    cell,
+    dollars,
+    gpus,
+    present_remaining,
+    print_card,
+    print_table,
+)
+from broker.cli.waiting import FINAL
+from broker.clock import utcnow
+
+
+def print_session(session: Body, *beside: tuple[str, object]) -> None:
+    """A readable card of one session, without what is not known, and what stands `beside` it."""
+    is_over = session["status"] in FINAL
+    lines = [
+        ("session", session["id"]),
+        ("status", _status(session)),
+        ("error", session.get("error")),
+        ("machine", f"{gpus(session)}, {cell(session.get('location'))}"),
+        ("offer", session.get("offer_id")),
+        ("instance", session.get("provider_instance_id")),
+        ("price", f"{dollars(session.get('price_per_hour'))}/h"),
+        ("cost so far", dollars(session.get("accrued_cost"))),
+        ("ssh", _ssh(session)),
+        ("api endpoint", session.get("api_endpoint")),
+        ("consumer", session.get("consumer_id")),
+        ("name", session.get("name")),
+        ("labels", session.get("labels")),
+        ("created", session.get("created_at")),
+        ("ended", session.get("stopped_at")) if is_over else ("ends", session.get("expires_at")),
+        ("ends in", _ends_in(session)),
+        *(("attempt", _attempt(attempt)) for attempt in session.get("attempts") or ()),
+        *beside,
+    ]
+    print_card((name, value) for name, value in lines if value)
+
+
+def print_sessions(body: Body) -> None:
+    """A row per session."""
+    columns: list[Column] = [
+        ("SESSION", "id"),
+        ("STATUS", _status),
+        ("GPU", gpus),
+        ("$/H", "price_per_hour"),
+        ("SSH", _ssh),
+        ("ENDS IN", _ends_in),
+        ("COST", "accrued_cost"),
+        ("NAME", "name"),
+    ]
+    print_table(columns, body["sessions"], empty="No sessions.")
+
+
+def print_events(body: Body) -> None:
+    """A row per event."""
+    columns: list[Column] = [
+        ("AT", "created_at"),
+        ("EVENT", "type"),
+        ("DATA", "data"),
+    ]
+    print_table(columns, body["events"], empty="Nothing has happened.")
+
+
+def _status(session: Body) -> str:
+    reason = session.get("status_reason")
+    return f"{session['status']} ({reason})" if reason else str(session["status"])
+
+
+def _ssh(session: Body) -> str | None:
+    if not session.get("ssh_host"):
+        return None
+    return f"{session.get('ssh_user')}@{session['ssh_host']}:{session.get('ssh_port')}"
+
+
+def _ends_in(session: Body) -> str | None:
+    if session["status"] in FINAL:
+        return None
+    return present_remaining(session.get("expires_at"), utcnow())
+
+
+def _attempt(attempt: Body) -> str:
+    outcome = attempt.get("outcome") or "open"
+    reason = f" ({attempt['reason']})" if attempt.get("reason") else ""
+    return f"{attempt.get('n')}  {cell(attempt.get('offer_id'))}  {outcome}{reason}"
