@@ -58,16 +58,16 @@ async def _end_at(parts: Parts, session_id: str, ends_at: datetime) -> None:
 async def _figures(
     parts: Parts, ids: Sequence[str], ends_at: datetime, name: str, probe: Probe
 ) -> list[Figure]:
-    sessions, _ = await parts.tools.store.sessions(statuses=[Status.STOPPED])
-    attempts = await parts.tools.store.attempts(ids)
+    overviews = (await parts.tools.store.overviews(ids)).values()
+    stopped = [one.session for one in overviews if one.session.status is Status.STOPPED]
     (provider,) = parts.providers.values()
     left = len(await provider.list_instances())
-    last = [attempts[session_id][-1] for session_id in ids]
+    last = [one.attempts[-1] for one in overviews]
     asked = _after(ends_at, [attempt.destroy_asked_at for attempt in last])
     accepted = _after(ends_at, [attempt.destroy_accepted_at for attempt in last])
-    proved = _after(ends_at, [session.stopped_at for session in sessions])
+    proved = _after(ends_at, [session.stopped_at for session in stopped])
     return [
-        count(f"{name}: sessions stopped", len(sessions), SESSIONS),
+        count(f"{name}: sessions stopped", len(stopped), SESSIONS),
         count(f"{name}: machines left", left, 0),
         seconds(f"{name}: the last destroy call made, after the end", max(asked), below=1),
         seconds(f"{name}: the last destruction accepted", max(accepted)),

@@ -45,6 +45,18 @@ def ratio(what: str, value: float, below: float | None = None) -> Figure:
     return _judged(what, value, below, lambda amount: f"{amount:.2f}")
 
 
+def share(what: str, value: float, least: float | None = None) -> Figure:
+    """A ratio of two measurements of this run that must not be lower than its limit."""
+    if least is None:
+        return Figure(what, f"{value:.3f}")
+    return Figure(what, f"{value:.3f}", f"at least {least}", value >= least)
+
+
+def per_second(what: str, value: float) -> Figure:
+    """A rate, as information."""
+    return Figure(what, f"{value:,.0f} /s")
+
+
 def count(what: str, value: int, wanted: int | None = None) -> Figure:
     """How many, judged where it must be a certain number."""
     if wanted is None:

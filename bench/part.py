@@ -7,12 +7,13 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from bench import creations, ends, simulated, starting, sweeping
+from bench import answers, creations, ends, simulated, starting, sweeping
 from bench.figures import Figure, encode
 
 Measure = Callable[[], Coroutine[Any, Any, Sequence[Figure]]]
 
 PARTS: Mapping[str, Measure] = {
+    "answers": answers.measure,
     "creations": creations.measure,
     "sweep": sweeping.measure,
     "ends": ends.measure,

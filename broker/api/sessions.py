@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from aiohttp import web
 
@@ -19,10 +18,10 @@ from broker.api.models import (
     SessionList,
     SessionRekey,
 )
-from broker.api.present import present_session, present_warning
+from broker.api.present import present_warning
 from broker.api.requests import request_of
 from broker.api.routes import Resource, Route, Tag
-from broker.decide.money import cost
+from broker.api.session_objects import SessionObjects
 from broker.errors import (
     CapabilityUnsupported,
     Conflict,
@@ -37,7 +36,7 @@ from broker.errors import (
     ProviderUnavailable,
     StaleInventory,
 )
-from broker.model import Confidential, Session, Status
+from broker.model import Confidential, Status
 from broker.store import Store
 from broker.usecases.opening import Opening
 from broker.usecases.receipts import Receipts
@@ -64,7 +63,7 @@ class SessionRoutes(Resource):
         self._rekeying = rekeying
         self._receipts = receipts
         self._store = store
-        self._now = now
+        self._objects = SessionObjects(store, now)
 
     async def create(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
@@ -79,7 +78,7 @@ class SessionRoutes(Resource):
                 turn=turn,
             )
         answer: shapes.CreatedSession = {
-            "session": await self._present_one(opened.session),
+            "session": await self._objects.one(opened.session.id),
             "ssh_private_key": opened.secrets.private_key,
             "session_token": opened.secrets.token,
             "retries_attempted": len(opened.attempts) - 1,
@@ -89,20 +88,20 @@ class SessionRoutes(Resource):
 
     async def list_all(self, request: web.Request) -> web.Response:
         query = parse_query(SessionList, request)
-        found, total = await self._store.sessions(
+        found, total = await self._store.versions(
             consumer_id=query.consumer_id,
             statuses=[Status(word) for word in query.status.split(",")] if query.status else (),
             provider=query.provider,
             limit=query.limit,
             offset=query.offset,
         )
-        shown = await self._present(found)
+        shown = await self._objects.many(found)
         answer: shapes.Sessions = {"sessions": shown, "count": len(shown), "total": total}
         return json_response(answer)
 
     async def get(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
-        return json_response(await self._present_one(await self._session(request)))
+        return json_response(await self._objects.one(request.match_info["id"]))
 
     async def delete(self, request: web.Request) -> web.Response:
         parse_query(NoQuery, request)
@@ -155,29 +154,6 @@ class SessionRoutes(Resource):
             "ssh_public_key": session.public_key,
         }
         return json_response(answer, headers=replay_headers(turn))
-
-    async def _session(self, request: web.Request) -> Session:
-        return await self._sessions.get(request.match_info["id"])
-
-    async def _present_one(self, session: Session) -> shapes.Session:
-        return (await self._present([session]))[0]
-
-    async def _present(self, sessions: Sequence[Session]) -> list[shapes.Session]:
-        ids = [session.id for session in sessions]
-        attempts = await self._store.attempts(ids)
-        accrued = await self._accrued(ids)
-        return [
-            present_session(one, attempts[one.id], accrued.get(one.id, Decimal(0)))
-            for one in sessions
-        ]
-
-    async def _accrued(self, session_ids: Sequence[str]) -> dict[str, Decimal]:
-        now = self._now()
-        totals: dict[str, Decimal] = {}
-        for accrual in await self._store.accruals(session_ids=session_ids):
-            so_far = totals.get(accrual.session_id, Decimal(0))
-            totals[accrual.session_id] = so_far + cost(accrual, now)
-        return totals
 
     ROUTES = (
         Route(

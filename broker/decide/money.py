@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
-from fractions import Fraction
 
 from broker.model import Accrual, Meter
 
@@ -84,8 +83,12 @@ def _stretch(accrual: Accrual, now: datetime, period: Period | None) -> tuple[da
 
 
 def _cumulative(accrual: Accrual, instant: datetime) -> int:
+    """Micro-dollars from the beginning of `accrual` to `instant`, the nearest whole number."""
+    price, scale = accrual.price_per_hour.as_integer_ratio()
     microseconds = (instant - accrual.begins_at) // _MICROSECOND
-    return round(Fraction(accrual.price_per_hour) * microseconds / _SECONDS_PER_HOUR)
+    whole, rest = divmod(price * microseconds, divisor := scale * _SECONDS_PER_HOUR)
+    # A half goes to the even neighbour, as everywhere else.
+    return whole + (2 * rest > divisor or (2 * rest == divisor and whole % 2 == 1))
 
 
 def _dollars(micros: int) -> Decimal:

@@ -61,6 +61,23 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """A session at one of its commits: the same version always says the same."""
+
+    id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A session with everything that was tried and billed for it, as of one commit."""
+
+    session: Session
+    attempts: tuple[Attempt, ...]
+    accruals: tuple[Accrual, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """An offer that did not become a working machine: remembered to pass it over."""
 

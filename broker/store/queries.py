@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
@@ -18,13 +19,15 @@ from broker.model import (
     Session,
     Sighting,
     Status,
+    Version,
     Watch,
 )
 from broker.store.columns import Instant
 from broker.store.prepared import Prepared
 from broker.store.rows import (
-    CURRENT_ATTEMPT,
     LIVE_ID,
+    OF_ACCRUAL,
+    OF_ATTEMPT,
     Row,
     field_names,
     to_attempt,
@@ -57,6 +60,11 @@ def _columns(table: sa.Table, kind: type) -> list[sa.Column[Any]]:
     return [table.c[name] for name in field_names(kind)]
 
 
+def _columns_beside(table: sa.Table, kind: type, prefix: str) -> list[sa.Label[Any]]:
+    """The same beside those of a session: told apart by a prefix."""
+    return [column.label(f"{prefix}{column.name}") for column in _columns(table, kind)]
+
+
 def _any_of(parameter: str) -> sa.Select[Any]:
     """The members of a JSON list that is given as one parameter."""
     return sa.select(sa.func.json_each(sa.bindparam(parameter)).table_valued("value").c.value)
@@ -86,14 +94,31 @@ SESSION = Prepared(
 CURRENT = Prepared(
     sa.select(
         *_columns(sessions, Session),
-        *(
-            column.label(f"{CURRENT_ATTEMPT}{column.name}")
-            for column in _columns(attempts, Attempt)
-        ),
+        *_columns_beside(attempts, Attempt, OF_ATTEMPT),
     )
     .join(attempts, _IS_CURRENT)
     .where(sessions.c.id == sa.bindparam("id")),
     to_current,
+)
+
+OVERVIEWS: Prepared[Row] = Prepared(
+    sa.select(
+        *_columns(sessions, Session),
+        *_columns_beside(attempts, Attempt, OF_ATTEMPT),
+        *_columns_beside(accruals, Accrual, OF_ACCRUAL),
+    )
+    .select_from(
+        sessions.outerjoin(attempts, attempts.c.session_id == sessions.c.id).outerjoin(
+            accruals,
+            sa.and_(
+                accruals.c.session_id == attempts.c.session_id,
+                accruals.c.attempt == attempts.c.n,
+            ),
+        )
+    )
+    .where(sessions.c.id.in_(_any_of("session_ids")))
+    .order_by(sessions.c.id, attempts.c.n, accruals.c.begins_at),
+    lambda row: row,
 )
 
 LIVE_SESSION: Prepared[str] = Prepared(
@@ -215,25 +240,25 @@ _ACCRUAL_FILTERS = {
 
 
 @cache
-def sessions_where(filters: frozenset[str]) -> Prepared[Session]:
-    """A page of sessions, newest first."""
-    return Prepared(
-        sa.select(*_columns(sessions, Session))
-        .where(*(_SESSION_FILTERS[name] for name in filters))
-        .order_by(sessions.c.created_at.desc(), sessions.c.id)
-        .limit(_limit)
-        .offset(sa.bindparam("offset", type_=sa.Integer)),
-        to_session,
-    )
+def versions_where(filters: frozenset[str]) -> Prepared[tuple[list[Version], int]]:
+    """A page of sessions, newest first, and how many there are on all pages: one row.
 
-
-@cache
-def sessions_count(filters: frozenset[str]) -> Prepared[int]:
-    """How many sessions there are on all pages."""
+    For every row the driver's thread and the event loop fight for the interpreter.
+    """
     conditions = [_SESSION_FILTERS[name] for name in filters]
-    total = sa.func.count().label("total")
+    page = (
+        sa.select(sessions.c.id, sessions.c.version)
+        .where(*conditions)
+        .order_by(sessions.c.created_at.desc(), sessions.c.id)
+        .limit(_limit)  # with a limit the order of a subquery holds for who reads it
+        .offset(sa.bindparam("offset", type_=sa.Integer))
+        .subquery()
+    )
+    listed = sa.func.json_group_array(sa.func.json_array(page.c.id, page.c.version))
+    total = sa.select(sa.func.count()).select_from(sessions).where(*conditions).scalar_subquery()
     return Prepared(
-        sa.select(total).select_from(sessions).where(*conditions), lambda row: row["total"]
+        sa.select(listed.label("page"), total.label("total")).select_from(page),
+        lambda row: ([Version(*pair) for pair in json.loads(row["page"])], row["total"]),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -14,6 +14,7 @@ from broker.model import (
     Failure,
     Holder,
     Meter,
+    Overview,
     Receipt,
     Session,
     Sighting,
@@ -23,8 +24,8 @@ from broker.store.codec import ACCESS, ANSWER, EVENT_DATA, OFFER, REQUEST
 Row: TypeAlias = dict[str, Any]
 """Column -> value, as it is before the column's type encodes it, or after it was decoded."""
 
-CURRENT_ATTEMPT = "attempt_"
-"""Before the columns of the current attempt, where they stand beside those of its session."""
+OF_ATTEMPT, OF_ACCRUAL = "attempt_", "accrual_"
+"""Before the columns of an attempt or an accrual, where they stand beside those of a session."""
 
 LIVE_ID = "live_id"
 """The id of a live session, where an accrual stands beside it."""
@@ -89,8 +90,39 @@ def to_attempt(row: Row) -> Attempt:
 
 def to_current(row: Row) -> tuple[Session, Attempt]:
     """The session and its current attempt, in a row of both."""
-    own = {name: row.pop(f"{CURRENT_ATTEMPT}{name}") for name in field_names(Attempt)}
+    own = _taken(row, _ATTEMPT)
     return to_session(row), to_attempt(own)
+
+
+def to_overviews(rows: Iterable[Row]) -> dict[str, Overview]:
+    """Overviews by session id, from rows of sessions, joined with attempts, joined with accruals.
+
+    The rows of one session stand in the order of its attempts.
+    """
+    seen: dict[str, Overview] = {}
+    for row in rows:
+        attempt, accrual = _taken(row, _ATTEMPT), _taken(row, _ACCRUAL)
+        last = seen.get(row["id"]) or Overview(to_session(row), (), ())
+        is_next = attempt["n"] is not None and attempt["n"] != _last_number(last)
+        seen[row["id"]] = Overview(
+            last.session,
+            (*last.attempts, to_attempt(attempt)) if is_next else last.attempts,
+            last.accruals if accrual["attempt"] is None else (*last.accruals, Accrual(**accrual)),
+        )
+    return seen
+
+
+def _last_number(overview: Overview) -> int | None:
+    return overview.attempts[-1].n if overview.attempts else None
+
+
+def _taken(row: Row, columns: Mapping[str, str]) -> Row:
+    """The row of another value, out of the row of a session."""
+    return {name: row.pop(column) for column, name in columns.items()}
+
+
+_ATTEMPT = {f"{OF_ATTEMPT}{name}": name for name in field_names(Attempt)}
+_ACCRUAL = {f"{OF_ACCRUAL}{name}": name for name in field_names(Accrual)}
 
 
 def to_event(row: Row) -> Event:

@@ -20,10 +20,12 @@ from broker.model import (
     Failure,
     Holder,
     Meter,
+    Overview,
     Receipt,
     Session,
     Sighting,
     Status,
+    Version,
     Watch,
 )
 from broker.store import queries, writes
@@ -32,8 +34,9 @@ from broker.store.connections import failing_as_store_failed
 from broker.store.location import database_path
 from broker.store.opening import prepare
 from broker.store.reader import Reader
-from broker.store.rows import to_holders
+from broker.store.rows import to_holders, to_overviews
 from broker.store.sealing import Sealer
+from broker.store.together import Together
 from broker.store.writer import Writer
 
 _PAGE = 500
@@ -50,6 +53,7 @@ class Store:
         self._sealer = sealer
         self._reader = Reader(path)
         self._writer = Writer(path)
+        self._overviews = Together(self.overviews)
 
     @classmethod
     async def open(cls, url: str, *, key: bytes, now: datetime, may_migrate: bool = True) -> Store:
@@ -115,7 +119,16 @@ class Store:
             by_session[attempt.session_id].append(attempt)
         return {session_id: tuple(attempts) for session_id, attempts in by_session.items()}
 
-    async def sessions(
+    async def overview(self, session_id: str) -> Overview | None:
+        """A session with its attempts and accruals."""
+        return await self._overviews.find(session_id)
+
+    async def overviews(self, session_ids: Sequence[str]) -> dict[str, Overview]:
+        """Those of these sessions that exist, with their attempts and accruals."""
+        rows = await self._reader.fetch(queries.OVERVIEWS, session_ids=_list(session_ids))
+        return to_overviews(rows)
+
+    async def versions(
         self,
         *,
         consumer_id: str | None = None,
@@ -123,24 +136,20 @@ class Store:
         provider: str | None = None,
         limit: int | None = None,
         offset: int = 0,
-    ) -> tuple[list[Session], int]:
+    ) -> tuple[list[Version], int]:
         """A page of sessions, newest first, and how many there are on all pages.
 
         No statuses are all statuses; `provider` is the one of the current offer.
         """
         wanted = _list(statuses) if statuses else None
         given = _given(consumer_id=consumer_id, statuses=wanted, provider=provider)
-        filters = frozenset(given)
-        page = await self._reader.fetch(
-            queries.sessions_where(filters),
+        found = await self._reader.fetch(
+            queries.versions_where(frozenset(given)),
             **given,
             limit=queries.NO_LIMIT if limit is None else limit,
             offset=offset,
         )
-        if limit is None and page:
-            return page, offset + len(page)
-        count = queries.sessions_count(filters)
-        return page, (await self._reader.fetch(count, **given))[0]
+        return found[0]
 
     async def confidential(self, session_id: str) -> Confidential:
         """What the consumer sent in confidence; empty where that is forgotten."""

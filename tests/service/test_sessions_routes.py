@@ -8,6 +8,7 @@ from typing import Any
 from broker.clock import utcnow
 from tests.service.conftest import Broker
 from tests.service.scenarios import assert_sound, ended, instant, kinds, run, running
+from tests.waiting import eventually
 
 
 def named(body: Any) -> set[str]:
@@ -86,6 +87,31 @@ async def test_sessions_are_listed_by_what_they_are(market_only: Broker) -> None
         status, body = await market_only.call("GET", f"/api/v1/sessions?{query}")
         assert (400, "validation_error") == (status, body["code"]), query
         assert {query.partition("=")[0]} == named(body)
+
+
+async def test_a_listing_that_was_asked_for_before_shows_what_has_changed(
+    market_only: Broker,
+) -> None:
+    """Every change at once, and the cost as it is now; the same as the session by itself."""
+    _, body = await market_only.rent(reservation_minutes=600, reservation_hours=None)
+    path = f"/api/v1/sessions/{body['session']['id']}"
+
+    async def listed() -> Any:
+        (session,) = (await market_only.call("GET", "/api/v1/sessions"))[1]["sessions"]
+        return session
+
+    async def costs_more() -> Any:
+        session = await listed()
+        return session if session["accrued_cost"] > before["accrued_cost"] else None
+
+    before = await listed()
+    after = await eventually(costs_more)
+    assert {**before, "accrued_cost": after["accrued_cost"]} == after
+    await market_only.call("POST", f"{path}/extend", {"additional_minutes": 7})
+    assert 607 == (await listed())["reservation_minutes"]
+    await market_only.call("DELETE", path)
+    assert (await market_only.call("GET", path))[1] == await listed()
+    assert "stopped" == (await listed())["status"]
 
 
 async def test_a_session_that_never_was_is_not_found(market_only: Broker) -> None:

@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from broker.model import Change, Holder, Status, Wanted
+from broker.model import Change, Holder, Overview, Status, Version, Wanted
 from broker.store import Store
 from tests.builders import NOW
-from tests.service.store_examples import HOUR, add, attempt, offer, opened, session
+from tests.service.store_examples import HOUR, accrual, add, attempt, offer, opened, session
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ async def test_sessions_are_listed_newest_first_page_by_page(store: Store) -> No
     for n in (2, 1, 3):
         await add(store, session(n))
     ids = {n: session(n).id for n in (1, 2, 3)}
-    pages = [await store.sessions(limit=2, offset=offset) for offset in (0, 2, 4)]
+    pages = [await store.versions(limit=2, offset=offset) for offset in (0, 2, 4)]
     assert [[ids[3], ids[2]], [ids[1]], []] == [[one.id for one in page] for page, _ in pages]
     assert [3, 3, 3] == [total for _, total in pages]
 
@@ -37,9 +38,9 @@ async def test_without_a_limit_all_sessions_are_listed(store: Store) -> None:
     """Ties in time are in the order of their ids."""
     for n in (2, 1, 3):
         await add(store, session(n, created_at=NOW))
-    listed, total = await store.sessions()
+    listed, total = await store.versions()
     assert ([session(n).id for n in (1, 2, 3)], 3) == ([one.id for one in listed], total)
-    assert ([], 3) == await store.sessions(offset=5)
+    assert ([], 3) == await store.versions(offset=5)
 
 
 async def test_sessions_are_filtered_by_consumer_status_and_provider(store: Store) -> None:
@@ -50,7 +51,7 @@ async def test_sessions_are_filtered_by_consumer_status_and_provider(store: Stor
     live = [Status.RUNNING, Status.STOPPING]
 
     async def found(**conditions: object) -> list[str]:
-        listed, total = await store.sessions(**conditions)  # type: ignore[arg-type]
+        listed, total = await store.versions(**conditions)  # type: ignore[arg-type]
         assert total == len(listed)
         return [one.id[-1] for one in listed]
 
@@ -138,6 +139,35 @@ async def test_a_holder_whose_current_attempt_is_over_is_closed(store: Store) ->
     assert {of.id: True} == {
         name: one.is_closed for name, one in (await store.holders([of.id])).items()
     }
+
+
+async def test_an_overview_has_every_attempt_and_everything_that_was_billed(store: Store) -> None:
+    """In their order, each once; of the sessions that exist."""
+    of = await add(store, session(1), accrual=accrual(session(1), ends_at=NOW + HOUR))
+    again = accrual(of, begins_at=NOW + HOUR, price_per_hour=Decimal("0.20"))
+    of = await store.commit(Change("reprice", of, accrual=again))
+    second = attempt(of, 2)
+    of = await store.commit(Change("retry", replace(of, attempt=2), second))
+    other = await add(store, session(2), attempt=None)
+    first_bill = accrual(session(1), ends_at=NOW + HOUR)
+    whole = Overview(of, (attempt(of), second), (first_bill, again))
+
+    assert whole == await store.overview(of.id)
+    assert await store.overview("sess-unknown") is None
+    assert {of.id: whole, other.id: Overview(other, (), ())} == await store.overviews(
+        [other.id, "sess-unknown", of.id]
+    )
+
+
+async def test_every_commit_is_another_version(store: Store) -> None:
+    """Whatever of the session it changes: who has seen a version has seen all that it says."""
+    of = await add(store, session(1))
+    versions = [await store.versions()]
+    for change in (Change("again", of, attempt(of)), Change("bill", of, accrual=accrual(of))):
+        of = await store.commit(replace(change, session=of))
+        versions.append(await store.versions())
+
+    assert [([Version(of.id, n)], 1) for n in (0, 1, 2)] == versions
 
 
 async def test_sessions_are_counted_by_provider_and_status(store: Store) -> None:

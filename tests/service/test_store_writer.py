@@ -256,7 +256,7 @@ async def test_sigkill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> No
     """At whatever instant it comes; and the work goes on where it was."""
     acknowledged = acknowledged_until_killed(tmp_path)
     async with opened(tmp_path) as store:
-        found = {one.id: one.version for one in (await store.sessions())[0]}
+        found = {one.id: one.version for one in (await store.versions())[0]}
         ended = replace(session(0), status=Status.STOPPED, version=1)
         again = await store.commit(Change("end", ended))
     assert dict(acknowledged).items() <= found.items()

@@ -1,0 +1,75 @@
+"""Session objects, ready to be sent: what a version of a session says is put into JSON once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import orjson
+
+from broker.api import shapes
+from broker.api.http import encode
+from broker.api.present import present_session
+from broker.decide.money import cost
+from broker.errors import NotFound
+from broker.model import Accrual, Overview, Version
+from broker.store import Store
+
+_MOST_KEPT = 1000
+_READ_AT_ONCE = 100
+"""Sessions presented before others get their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    version: int
+    shown: shapes.Session
+    """In JSON's own types."""
+    accruals: tuple[Accrual, ...]
+
+
+class SessionObjects:
+    """Makes session objects. In between the versions of a session only its cost moves."""
+
+    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+        self._store = store
+        self._now = now
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+
+    async def one(self, session_id: str) -> shapes.Session:
+        """The session as it is now; raises NotFound."""
+        found = await self._store.overview(session_id)
+        if found is None:
+            raise NotFound.named("session", session_id)
+        cost_so_far = _cost(found.accruals, self._now())
+        return present_session(found.session, found.attempts, cost_so_far)
+
+    async def many(self, versions: Sequence[Version]) -> list[shapes.Session]:
+        """Sessions in that order, each at least as new as the version that is given of it."""
+        known = {asked.id: kept for asked in versions if (kept := self._find(asked)) is not None}
+        new = [asked.id for asked in versions if asked.id not in known]
+        for first in range(0, len(new), _READ_AT_ONCE):
+            page = await self._store.overviews(new[first : first + _READ_AT_ONCE])
+            known |= {session_id: self._keep(found) for session_id, found in page.items()}
+        shown, now = (known[asked.id] for asked in versions), self._now()
+        return [{**kept.shown, "accrued_cost": _cost(kept.accruals, now)} for kept in shown]
+
+    def _find(self, asked: Version) -> _Kept | None:
+        kept = self._kept.get(asked.id)
+        return kept if kept is not None and kept.version >= asked.version else None
+
+    def _keep(self, overview: Overview) -> _Kept:
+        session = overview.session
+        shown = present_session(session, overview.attempts, Decimal(0))
+        kept = _Kept(session.version, orjson.loads(encode(shown)), overview.accruals)
+        self._kept[session.id] = kept
+        if len(self._kept) > _MOST_KEPT:
+            self._kept.popitem(last=False)
+        return kept
+
+
+def _cost(accruals: Sequence[Accrual], now: datetime) -> Decimal:
+    return sum((cost(accrual, now) for accrual in accruals), Decimal(0))
