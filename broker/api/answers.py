@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
@@ -24,8 +25,12 @@ class Answer:
 def answer_of(body: object, says: object | None = None) -> Answer:
     """An answer with that body. What it `says` leaves out the passing of time, where given."""
     encoded = encode(body)
-    told = encoded if says is None else encode(says)
-    return Answer(encoded, hashlib.blake2b(told, digest_size=12).hexdigest())
+    return tagged(encoded, encoded if says is None else encode(says))
+
+
+def tagged(body: bytes, says: bytes | None = None) -> Answer:
+    """The same for what is encoded already."""
+    return Answer(body, hashlib.blake2b(says or body, digest_size=12).hexdigest())
 
 
 class Answers:
@@ -49,9 +54,11 @@ class Answers:
             self._kept.popitem(last=False)
 
 
-def conditional(request: web.Request, answer: Answer) -> web.Response:
-    """The answer, or 304 where the client has it already."""
+def conditional(
+    request: web.Request, answer: Answer, sent: Mapping[str, str] | None = None
+) -> web.Response:
+    """The answer with the headers `sent`, or 304 where the client has it already."""
     headers: dict[str, str] = {hdrs.ETAG: f'W/"{answer.tag}"'}
     if any(known.value in ("*", answer.tag) for known in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
-    return raw_response(answer.body, headers=headers)
+    return raw_response(answer.body, headers={**(sent or {}), **headers})

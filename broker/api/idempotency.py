@@ -13,7 +13,7 @@ from broker.errors import Detail, ValidationFailed
 from broker.usecases.receipts import Keyed, Turn
 
 HEADER = "Idempotency-Key"
-_REPLAYED = "Idempotent-Replayed"
+REPLAYED = "Idempotent-Replayed"
 
 
 def parse_keyed(request: web.Request, body: BaseModel) -> Keyed | None:
@@ -35,7 +35,7 @@ def parse_keyed(request: web.Request, body: BaseModel) -> Keyed | None:
 
 def replay_headers(turn: Turn) -> Mapping[str, str]:
     """Tells a client that its request had been carried out before."""
-    return {_REPLAYED: "true"} if turn.receipt is not None else {}
+    return {REPLAYED: "true"} if turn.receipt is not None else {}
 
 
 def _wrong(problem: str) -> ValidationFailed:

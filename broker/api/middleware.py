@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 REQUEST_ID = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_HEADER = "X-Request-ID"
+REQUEST_ID_HEADER = "X-Request-ID"
 _UNMATCHED = "unmatched"
 _FIRST_ERROR = 400
 
@@ -60,10 +60,10 @@ def middlewares(listener: TrafficListener) -> list[Middleware]:
 
 @web.middleware
 async def _identified(request: web.Request, handler: Handler) -> web.StreamResponse:
-    given = request.headers.get(_HEADER, "")
+    given = request.headers.get(REQUEST_ID_HEADER, "")
     request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
     response = await handler(request)
-    response.headers[_HEADER] = request[REQUEST_ID]
+    response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
     return response
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from broker.api.http import Query, RequestModel
 from broker.model import KeyType, RetryScope, Status, StoragePolicy, WorkloadType
@@ -55,8 +64,41 @@ _CRITERIA = (
 )
 
 
+def _one_of(*fields: str) -> list[JsonValue]:
+    """JSON Schema for: exactly one of these fields."""
+    return [
+        {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in fields
+    ]
+
+
 class SessionCreate(RequestModel):
     """A new session: which machine, for how long, for what."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": _one_of("reservation_hours", "reservation_minutes"),
+            "examples": [
+                {
+                    "consumer_id": "my-application",
+                    "offer_id": "vastai-12345",
+                    "workload_type": "llm",
+                    "reservation_hours": 2,
+                    "idle_threshold_minutes": 30,
+                    "storage_policy": "destroy",
+                    "disk_gb": 100,
+                    "template_hash_id": "a8a44c7363cbca20056020397e3bf072",
+                },
+                {
+                    "consumer_id": "my-application",
+                    "workload_type": "training",
+                    "reservation_minutes": 90,
+                    "gpu_type": "RTX 4090",
+                    "max_price": 0.6,
+                    "auto_retry": True,
+                },
+            ],
+        }
+    )
 
     consumer_id: Text = Field(description="Who the session is for.", examples=["my-application"])
     workload_type: WorkloadType = Field(description="What the machine is for.", examples=["llm"])
@@ -159,6 +201,13 @@ class SessionCreate(RequestModel):
 class SessionExtend(RequestModel):
     """More time for a session."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": _one_of("additional_hours", "additional_minutes"),
+            "examples": [{"additional_hours": 2}],
+        }
+    )
+
     additional_hours: Annotated[StrictInt, Field(ge=1, le=12)] | None = Field(
         None, description="How many hours more."
     )
@@ -176,6 +225,8 @@ class SessionExtend(RequestModel):
 class SessionRekey(RequestModel):
     """A fresh key for a running session."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ssh_key_type": "ed25519"}]})
+
     ssh_public_key: Annotated[StrictStr, Field(max_length=LONGEST_SCRIPT)] | None = Field(
         None, description="Your own public key; then no private key is made or returned."
     )
@@ -186,6 +237,18 @@ class SessionRekey(RequestModel):
 
 class Heartbeat(RequestModel):
     """A word from inside a machine: how busy it is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "token": "b1946ac92492d2347c6235b8d26bf2f5",
+                    "gpu_util": 87.5,
+                    "idle_seconds": 0,
+                }
+            ]
+        }
+    )
 
     token: Annotated[StrictStr, Field(max_length=LONGEST_TEXT)] | None = Field(
         None, description="The session_token of the creation.", repr=False
@@ -208,13 +271,19 @@ def _statuses(text: str) -> str:
 class SessionList(Query):
     """Which sessions to list."""
 
-    consumer_id: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)] | None = None
-    status: Annotated[str, AfterValidator(_statuses)] | None = Field(
-        None, description="One status, or several with commas."
+    consumer_id: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)] | None = Field(
+        None, description="Only this consumer's."
     )
-    provider: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)] | None = None
-    limit: Annotated[int, Field(ge=1, le=1000)] | None = None
-    offset: Annotated[int, Field(ge=0, le=2**31)] = 0
+    status: Annotated[str, AfterValidator(_statuses)] | None = Field(
+        None, description="One status, or several with commas.", examples=["running,stopping"]
+    )
+    provider: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)] | None = Field(
+        None, description="Only this provider's."
+    )
+    limit: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None, description="Rows; all if not given."
+    )
+    offset: Annotated[int, Field(ge=0, le=2**31)] = Field(0, description="Rows to leave out.")
 
 
 class NoQuery(Query):

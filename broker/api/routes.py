@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum
 from types import MethodType
 from typing import ClassVar
 
@@ -17,24 +17,28 @@ Handler = Callable[..., Awaitable[web.StreamResponse]]
 """A method of a resource: it takes the resource and the request."""
 
 
-class Tag(StrEnum):
+class Tag(Enum):
     """What a route is about."""
 
-    INVENTORY = "Inventory"
-    TEMPLATES = "Templates"
-    SESSIONS = "Sessions"
-    COSTS = "Costs"
-    OPERATION = "Operation"
-    DOCUMENTATION = "Documentation"
+    INVENTORY = "Inventory", "What can be rented, and for how much."
+    TEMPLATES = "Templates", "Prepared images that machines can be made from."
+    SESSIONS = "Sessions", "Rent a machine, look after it, end it."
+    COSTS = "Costs", "What was spent, exact to the second."
+    OPERATION = "Operation", "How the broker and its marketplace accounts are."
+    DOCUMENTATION = "Documentation", "This document, and others."
+
+    def __init__(self, title: str, about: str) -> None:
+        self.title = title
+        self.about = about
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
     """An answer that is not JSON."""
 
-    type: str
+    types: tuple[str, ...]
     """As in Content-Type, without parameters."""
-    example: str
+    example: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,7 +110,7 @@ class SystemRoutes(Resource):
             tag=Tag.OPERATION,
             summary="Whether the broker is well",
             description="503 until the start-up sweep is over, and when something has stopped.",
-            answers={200: shapes.Health, 503: shapes.Health},
+            answers={200: shapes.Health, 503: shapes.Unhealthy},
         ),
         Route(
             method="GET",
@@ -119,7 +119,7 @@ class SystemRoutes(Resource):
             operation="get_readiness",
             tag=Tag.OPERATION,
             summary="Whether new sessions are taken",
-            answers={200: shapes.Readiness, 503: shapes.Readiness},
+            answers={200: shapes.Readiness, 503: shapes.Unready},
         ),
         Route(
             method="GET",
@@ -128,7 +128,7 @@ class SystemRoutes(Resource):
             operation="get_metrics",
             tag=Tag.OPERATION,
             summary="Metrics for Prometheus",
-            answers={200: Media("text/plain", _METRICS)},
+            answers={200: Media(("text/plain",), _METRICS)},
         ),
         Route(
             method="GET",

@@ -3,11 +3,13 @@
 from broker.app.daemon import run, serving
 from broker.app.offline import CleanupReport, cleanup_orphans, sweep_once
 from broker.app.reports import present_sweep
+from broker.app.web import api_document
 from broker.sweeper import SweepReport
 
 __all__ = [
     "CleanupReport",
     "SweepReport",
+    "api_document",
     "cleanup_orphans",
     "present_sweep",
     "run",

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import cache
 from typing import Protocol, runtime_checkable
 
 from aiohttp import web
 
+from broker import __version__
 from broker.api import shapes
 from broker.api.costs import CostRoutes
+from broker.api.documentation import DocumentationRoutes
 from broker.api.gpus import GpuRoutes
 from broker.api.inventory import InventoryRoutes
 from broker.api.middleware import middlewares
 from broker.api.observations import ObservationRoutes
 from broker.api.offer_health import OfferHealthRoutes
+from broker.api.openapi import build_document
 from broker.api.routes import Resource
+from broker.api.schemas import Schema
 from broker.api.sessions import SessionRoutes
 from broker.api.system import Pulse, SystemRoutes
 from broker.api.templates import TemplateRoutes
@@ -51,6 +56,26 @@ def build_application(parts: Parts, pulse: Pulse) -> web.Application:
     return application
 
 
+@cache
+def api_document() -> Schema:
+    """The OpenAPI document of all routes."""
+    routes = [route for resource in _RESOURCES for route in resource.ROUTES]
+    return build_document(routes, __version__)
+
+
+_RESOURCES: tuple[type[Resource], ...] = (
+    InventoryRoutes,
+    GpuRoutes,
+    OfferHealthRoutes,
+    TemplateRoutes,
+    SessionRoutes,
+    ObservationRoutes,
+    CostRoutes,
+    SystemRoutes,
+    DocumentationRoutes,
+)
+
+
 def _resources(parts: Parts, pulse: Pulse) -> list[Resource]:
     tools = parts.tools
     shown = Shown(parts)
@@ -70,6 +95,7 @@ def _resources(parts: Parts, pulse: Pulse) -> list[Resource]:
         TemplateRoutes(tools.templates),
         OfferHealthRoutes(tools.inventory),
         CostRoutes(Costs(tools.store, now=tools.now)),
+        DocumentationRoutes(api_document()),
     ]
 
 

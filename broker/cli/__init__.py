@@ -1,7 +1,7 @@
 """The command line: `gpu-broker`.
 
 It speaks HTTP to the broker at GPU_BROKER_URL and never to its insides; only what runs
-the broker or works without it (serve, demo, check-config, doctor, sweep,
+the broker or works without it (serve, demo, check-config, doctor, openapi, sweep,
 cleanup-orphans) imports more, and only when it runs.
 """
 
@@ -18,6 +18,7 @@ from broker.cli.demo import demo
 from broker.cli.doctor import doctor
 from broker.cli.inventory import gpus, inventory, templates
 from broker.cli.offer_health import offer_health
+from broker.cli.openapi import openapi
 from broker.cli.operate import cleanup_orphans, sweep
 from broker.cli.program import Program
 from broker.cli.providers import providers
@@ -63,6 +64,7 @@ for _command in (
     cleanup_orphans,
     check_config,
     doctor,
+    openapi,
     completion,
 ):
     main.add_command(_command)

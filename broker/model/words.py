@@ -6,7 +6,9 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """What we last knew of a session. Only `decide.states` moves it."""
+    """What we last knew of a session."""
+
+    # Only `decide.states` moves it.
 
     PENDING = "pending"
     PROVISIONING = "provisioning"
@@ -53,7 +55,7 @@ class Reason(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How an attempt came out; None while that is open."""
+    """How an attempt came out."""
 
     RUNNING = "running"
     """Verified; its instance is in use."""

@@ -15,6 +15,7 @@ from broker.app import serving
 from broker.app.build import Parts
 from broker.config import load_settings
 from broker.store import Store
+from tests.service.documented import documented
 from tests.service.markets import Clock
 from tests.service.store_examples import opened
 from tests.waiting import eventually
@@ -105,7 +106,10 @@ def serve(tmp_path: Path) -> Serve:
         changes = {name.replace("__", "."): value for name, value in settings.items()}
         flags = QUICK | {"database.url": str(tmp_path / "broker.db")} | changes
         loaded = load_settings(file=None, environment={}, flags=flags)
-        async with serving(loaded) as broker, aiohttp.ClientSession() as client:
+        async with (
+            serving(loaded) as broker,
+            aiohttp.ClientSession(trace_configs=[documented(broker.url)]) as client,
+        ):
             started = Broker(broker.url, broker.parts, client)
 
             async def is_ready() -> bool:

@@ -24,6 +24,7 @@ from broker.usecases.templates import Templates
 from providers.base import Capabilities, Offer, OfferList, Template
 from providers.errors import ProviderError
 from tests.offers import NOW, able
+from tests.service.documented import documented
 
 CACHE_TTL = timedelta(minutes=1)
 BACKOFF_TTL = timedelta(minutes=5)
@@ -134,7 +135,7 @@ class Site:
 
     def client(self) -> Client:
         """A client of the site; to be entered."""
-        return TestClient(TestServer(self.application()))
+        return TestClient(TestServer(self.application()), trace_configs=[documented()])
 
     async def close(self) -> None:
         """End what is still being read."""

@@ -39,7 +39,7 @@ def test_every_command_that_is_promised_is_there() -> None:
     promised = {
         "serve", "demo", "inventory", "gpus", "templates", "rent", "provision", "sessions",
         "offer-health", "ssh", "cp", "ssh-config", "costs", "providers", "sweep", "cleanup-orphans",
-        "check-config", "doctor", "completion",
+        "check-config", "doctor", "openapi", "completion",
     }  # fmt: skip
 
     assert set(main.commands) == promised

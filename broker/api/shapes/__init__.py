@@ -57,6 +57,8 @@ from broker.api.shapes.system import (
     Services,
     SweepAction,
     SweepReport,
+    Unhealthy,
+    Unready,
 )
 from broker.api.shapes.words import GpuType, OfferId, SessionId, TemplateId
 
@@ -111,6 +113,8 @@ __all__ = [
     "TemplateId",
     "Templates",
     "TroubledOffer",
+    "Unhealthy",
+    "Unready",
     "Warned",
     "WrongField",
 ]

@@ -26,6 +26,21 @@ class LiveSession(TypedDict):
     session_id: SessionId
 
 
+class DiskBreakdown(TypedDict):
+    """What the disk must hold, in GB, and what that was told from."""
+
+    model_weight_gb: Annotated[float, Field(description="The model.", examples=[140])]
+    download_buffer_gb: Annotated[float, Field(description="While it loads.", examples=[14])]
+    docker_image_gb: Annotated[float, Field(description="The image.", examples=[15])]
+    system_overhead_gb: Annotated[float, Field(description="The system.", examples=[5])]
+    minimum_gb: Annotated[int, Field(description="GB needed.", examples=[174])]
+    recommended_gb: Annotated[int, Field(description="GB recommended.", examples=[210])]
+    template_floor_gb: NotRequired[Annotated[int, Field(description="The template asks for it.")]]
+    model_id: NotRequired[Annotated[str, Field(description="The model.")]]
+    quantization: NotRequired[Annotated[str, Field(description="Of the model.")]]
+    param_count_b: NotRequired[Annotated[float, Field(description="Billions of parameters.")]]
+
+
 class Error(TypedDict):
     """What happened, why, and what to do; which further fields there are depends on `code`."""
 
@@ -65,13 +80,8 @@ class Error(TypedDict):
         ]
     ]
     requested_gb: NotRequired[Annotated[int, Field(description="GB asked for.", examples=[50])]]
-    minimum_gb: NotRequired[Annotated[int, Field(description="GB needed.", examples=[160])]]
+    minimum_gb: NotRequired[Annotated[int, Field(description="GB needed.", examples=[174])]]
     recommended_gb: NotRequired[
-        Annotated[int, Field(description="GB recommended.", examples=[200])]
+        Annotated[int, Field(description="GB recommended.", examples=[210])]
     ]
-    breakdown: NotRequired[
-        Annotated[
-            dict[str, float],
-            Field(description="GB, what for.", examples=[{"weights": 132, "reserve": 28}]),
-        ]
-    ]
+    breakdown: NotRequired[DiskBreakdown]

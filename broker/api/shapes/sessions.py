@@ -16,6 +16,7 @@ from broker.api.shapes.words import (
     Image,
     Instant,
     Location,
+    Message,
     Money,
     OfferId,
     PrivateKey,
@@ -170,7 +171,7 @@ class Sessions(TypedDict):
 class EndedSession(TypedDict):
     """The session is over, and no machine is left."""
 
-    message: Annotated[str, Field(examples=["session destroyed"])]
+    message: Annotated[Message, Field(examples=["session destroyed"])]
     session_id: SessionId
 
 
@@ -183,14 +184,14 @@ class EndingSession(EndedSession):
 class DoneSession(TypedDict):
     """The session is being ended."""
 
-    message: Annotated[str, Field(examples=["session shutdown initiated"])]
+    message: Annotated[Message, Field(examples=["session shutdown initiated"])]
     session_id: SessionId
 
 
 class ExtendedSession(TypedDict):
     """The session lasts longer."""
 
-    message: Annotated[str, Field(examples=["session extended"])]
+    message: Annotated[Message, Field(examples=["session extended"])]
     session_id: SessionId
     new_expires_at: Annotated[Instant, Field(examples=["2026-01-29T16:00:00.000Z"])]
 
@@ -198,7 +199,7 @@ class ExtendedSession(TypedDict):
 class RekeyedSession(TypedDict):
     """A fresh key is on the machine; the one before it stopped working."""
 
-    message: Annotated[str, Field(examples=["session rekeyed"])]
+    message: Annotated[Message, Field(examples=["session rekeyed"])]
     session_id: SessionId
     ssh_private_key: PrivateKey
     ssh_public_key: Annotated[
@@ -232,7 +233,9 @@ class Diagnostics(TypedDict):
     ]
     seconds_to_expiry: Annotated[int, Field(description="Negative when over.", examples=[1800])]
     ssh_available: Annotated[bool, Field(description="It has an address.", examples=[True])]
-    note: Annotated[str, Field(examples=["Full SSH diagnostics require client-side SSH access."])]
+    note: Annotated[
+        Message, Field(examples=["Full SSH diagnostics require client-side SSH access."])
+    ]
 
 
 class Event(TypedDict):

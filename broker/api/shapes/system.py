@@ -15,7 +15,10 @@ from providers.base import LaunchMode
 class Services(TypedDict):
     """How the parts of the broker are."""
 
-    lifecycle: Annotated[Literal["running", "stopped"], Field(examples=["running"])]
+    lifecycle: Annotated[
+        Literal["running", "stopped"],
+        Field(description="`running` where the broker is well.", examples=["running"]),
+    ]
     inventory: Annotated[
         str,
         Field(
@@ -31,7 +34,10 @@ class Services(TypedDict):
 class Health(TypedDict):
     """How the broker is."""
 
-    status: Annotated[Literal["ok", "unavailable"], Field(examples=["ok"])]
+    status: Annotated[
+        Literal["ok", "unavailable"],
+        Field(description="`unavailable` comes with 503.", examples=["ok"]),
+    ]
     timestamp: Instant
     services: Services
     troubles: NotRequired[
@@ -42,11 +48,30 @@ class Health(TypedDict):
     ]
 
 
+Unhealthy = Annotated[
+    Health,
+    Field(
+        examples=[
+            {
+                "status": "unavailable",
+                "timestamp": "2026-01-29T12:00:00.000Z",
+                "services": {"lifecycle": "stopped", "inventory": "ok", "ready": "false"},
+            }
+        ]
+    ),
+]
+
+
 class Readiness(TypedDict):
     """Whether new sessions are taken."""
 
-    ready: Annotated[bool, Field(examples=[True])]
+    ready: Annotated[bool, Field(description="New sessions are taken.", examples=[True])]
     timestamp: Instant
+
+
+Unready = Annotated[
+    Readiness, Field(examples=[{"ready": False, "timestamp": "2026-01-29T12:00:00.000Z"}])
+]
 
 
 class Capabilities(TypedDict):
@@ -94,7 +119,13 @@ class Accounts(TypedDict):
 class SweepAction(TypedDict):
     """One action of a sweep, and what became of it."""
 
-    action: Annotated[str, Field(examples=["destroy"])]
+    action: Annotated[
+        str,
+        Field(
+            description="`end`, `resume`, `warn`, `mark-lost`, `lose` or `destroy`.",
+            examples=["destroy"],
+        ),
+    ]
     session_id: Annotated[SessionId | None, Field(examples=[None])]
     provider: Annotated[str | None, Field(description="The marketplace.", examples=["vastai"])]
     instance_id: Annotated[
@@ -107,7 +138,7 @@ class SweepAction(TypedDict):
 class SweepReport(TypedDict):
     """What a sweep did, or would do."""
 
-    dry_run: Annotated[bool, Field(examples=[True])]
+    dry_run: Annotated[bool, Field(description="Nothing was done.", examples=[True])]
     actions: list[SweepAction]
     unlisted: Annotated[
         dict[str, str],

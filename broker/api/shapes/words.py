@@ -12,6 +12,7 @@ Money = Annotated[Decimal, Field(description="USD, at most 6 decimals.")]
 Instant = Annotated[
     datetime, Field(description="UTC, to the millisecond.", examples=["2026-01-29T12:00:00.000Z"])
 ]
+Message = Annotated[str, Field(description="A sentence for people.")]
 Count = Annotated[int, Field(description="How many stand in this answer.", examples=[1])]
 Total = Annotated[int, Field(description="How many match in all.", examples=[150])]
 Currency = Annotated[str, Field(description="ISO 4217.", examples=["USD"])]
