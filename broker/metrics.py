@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
 
@@ -17,16 +17,21 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from broker.decide.spending import Spending
 from broker.model import LIVE, Attempt, Change, Reason, Session, Status
 from providers.errors import ProviderError
 
 Family = TypeVar("Family", GaugeMetricFamily, CounterMetricFamily)
+
+# Prometheus sees by itself where a counter began again.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _OPERATIONS = ("list_offers", "list_instances", "get", "create", "destroy")
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -36,16 +41,16 @@ _REAP = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300, 900, 3600)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the gauges show, read from the store at the moment of a scrape."""
+    """What is computed at the moment of a scrape."""
 
     sessions: Mapping[tuple[str, Status], int]
     burn: Mapping[str, Decimal]
-    """Provider -> USD per hour of the meters that run."""
+    """Provider -> USD per hour of the machines that are not proved gone."""
     accrued: Mapping[str, Decimal]
     """Provider -> USD that all sessions have cost so far."""
     offers: Mapping[str, int]
-    inventory_age: Mapping[str, float | None]
-    """Provider -> seconds since the last good reading of its market."""
+    inventory_age: Mapping[str, timedelta]
+    """Provider -> since the last good reading of its market, or without one since the start."""
 
 
 class _Gauges(Collector):
@@ -60,13 +65,16 @@ class _Gauges(Collector):
         active = GaugeMetricFamily(
             "gpu_sessions_active", "Sessions that are not final.", labels=["provider", "status"]
         )
-        for provider in self._providers:
+        seen_live = {provider for provider, status in seen.sessions if status in LIVE}
+        for provider in sorted({*self._providers, *seen_live}):
             for status in sorted(LIVE):
                 active.add_metric([provider, status], seen.sessions.get((provider, status), 0))
         yield active
         yield self._per_provider(
             GaugeMetricFamily(
-                "gpu_burn_dollars_per_hour", "What the rented machines cost.", labels=["provider"]
+                "gpu_burn_dollars_per_hour",
+                "Price of the machines that are not proved gone.",
+                labels=["provider"],
             ),
             seen.burn,
         )
@@ -78,19 +86,24 @@ class _Gauges(Collector):
         )
         yield self._per_provider(
             GaugeMetricFamily(
-                "gpu_inventory_age_seconds", "Age of the last good reading.", labels=["provider"]
+                "gpu_inventory_age_seconds",
+                "Since the last good reading of the market, or without one since the start.",
+                labels=["provider"],
             ),
-            {name: age or 0.0 for name, age in seen.inventory_age.items()},
+            {name: age.total_seconds() for name, age in seen.inventory_age.items()},
         )
         yield self._per_provider(
             CounterMetricFamily(
-                "gpu_cost_accrued_dollars", "What all sessions have cost.", labels=["provider"]
+                "gpu_cost_accrued_dollars",
+                "What all sessions have cost, the live ones so far.",
+                labels=["provider"],
             ),
             seen.accrued,
         )
 
     def _per_provider(self, family: Family, values: Mapping[str, int | float | Decimal]) -> Family:
-        for provider in self._providers:
+        # A provider that is not configured any more may still cost money.
+        for provider in sorted({*self._providers, *values}):
             family.add_metric([provider], float(values.get(provider, 0)))
         return family
 
@@ -98,8 +111,9 @@ class _Gauges(Collector):
 class Metrics:
     """All collectors, and the listener that moves them."""
 
-    def __init__(self, providers: Iterable[str]) -> None:
+    def __init__(self, providers: Iterable[str], spending: Spending) -> None:
         self.registry = CollectorRegistry()
+        self.spending = spending
         names = tuple(providers)
         self._gauges = _Gauges(names)
         self.registry.register(self._gauges)
@@ -221,6 +235,7 @@ class Metrics:
             self._ghosts.inc()
 
     def session_changed(self, change: Change, session: Session) -> None:
+        self.spending.note(change, session)
         match change.name:
             case "record":
                 self._created.labels(session.offer.provider).inc()

@@ -19,6 +19,7 @@ from broker.app.identity import (
 from broker.clock import utcnow
 from broker.config import Settings
 from broker.decide.plan import Policy
+from broker.decide.spending import Spending
 from broker.decide.steps import Step
 from broker.errors import StartupError
 from broker.metrics import Metrics
@@ -98,7 +99,8 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
         )
         part = deployment_part(deployment.id)
         providers = await open_providers(settings, settings.data_dir)
-        metrics = Metrics(providers)
+        spending = Spending(await store.accruals(), await store.open_ids())
+        metrics = Metrics(providers, spending)
         tools = _tools(settings, store, providers, metrics, part)
         for door in tools.doors.values():
             stack.push_async_callback(door.close)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
+from datetime import timedelta
 from functools import cache
 from typing import Protocol, runtime_checkable
 
@@ -26,7 +26,7 @@ from broker.api.system import Pulse, SystemRoutes
 from broker.api.templates import TemplateRoutes
 from broker.app.build import Parts
 from broker.app.reports import present_sweep
-from broker.decide.money import cost, live_costs
+from broker.decide.money import live_costs
 from broker.metrics import Snapshot
 from broker.usecases.accounts import Accounts
 from broker.usecases.costs import Costs
@@ -104,24 +104,22 @@ class Shown:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._begun_at = parts.tools.now()
 
     async def metrics(self) -> bytes:
         tools = self._parts.tools
         now = tools.now()
-        accrued: dict[str, Decimal] = {}
-        for accrual in await tools.store.accruals():
-            accrued[accrual.provider] = accrued.get(accrual.provider, Decimal(0)) + cost(
-                accrual, now
-            )
         readings = tools.inventory.readings()
         return self._parts.metrics.expose(
             Snapshot(
                 sessions=await tools.store.counts(),
                 burn=live_costs(await tools.store.meters(), now).burn_per_hour,
-                accrued=accrued,
+                accrued=self._parts.metrics.spending.until(now),
                 offers={name: reading.offers for name, reading in readings.items()},
                 inventory_age={
-                    name: reading.age.total_seconds() if reading.age else None
+                    name: max(now - self._begun_at, timedelta(0))
+                    if reading.age is None
+                    else reading.age
                     for name, reading in readings.items()
                 },
             )

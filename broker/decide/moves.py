@@ -95,7 +95,11 @@ def reissue(
 
 
 def reprice(session: Session, attempt: Attempt, price: Decimal, now: datetime) -> Change:
-    """The provider says what it really charges, within the tolerance."""
+    """The provider says what it really charges.
+
+    A rate belongs to the contract and stands from its beginning: it is the offer's price that
+    was wrong. So nothing is left of that in what the attempt has cost.
+    """
     priced = replace(attempt, price_per_hour=price)
     data = {"attempt": attempt.n, "before": attempt.price_per_hour, "price_per_hour": price}
     return Change(
@@ -254,7 +258,7 @@ def lose(session: Session, attempt: Attempt, detail: str, now: datetime) -> Chan
 def destroying(
     session: Session, attempt: Attempt, asked_at: datetime, accepted_at: datetime
 ) -> Change:
-    """The provider has accepted the destruction; the proof is still to come."""
+    """The provider has accepted the destruction: the meter stops; the proof is still to come."""
     asked = replace(
         attempt,
         destroy_asked_at=attempt.destroy_asked_at or asked_at,
@@ -262,7 +266,7 @@ def destroying(
     )
     data = {"attempt": attempt.n, "instance_id": attempt.instance_id}
     event = _event("instance.destroy_accepted", session, accepted_at, data)
-    return Change("destroying", session, asked, (event,))
+    return Change("destroying", session, asked, (event,), accrual=_meter(session, asked))
 
 
 def destroy_again(
@@ -270,12 +274,13 @@ def destroy_again(
 ) -> Change:
     """There is a newer acceptance, because the last one has not been seen to have an effect.
 
-    The machine is billed until it. `is_ignored`: the last one is known to have had none. No
+    The machine was billed until it. `is_ignored`: the last one is known to have had none. No
     event: this may repeat itself for days, and `destroy_fails` tells of it now and then.
     """
     _require_open(session, "destroy again")
     name = "destroy-ignored" if is_ignored else "destroy-again"
-    return Change(name, session, replace(attempt, destroy_accepted_at=accepted_at))
+    asked = replace(attempt, destroy_accepted_at=accepted_at)
+    return Change(name, session, asked, accrual=_meter(session, asked))
 
 
 def destroy_fails(session: Session, attempt: Attempt, detail: str, now: datetime) -> Change:
@@ -287,21 +292,23 @@ def destroy_fails(session: Session, attempt: Attempt, detail: str, now: datetime
 
 
 def gone(session: Session, attempt: Attempt, proof: str, now: datetime) -> Change:
-    """It is proved that the instance is gone: the meter stops, the attempt is over."""
+    """It is proved that the instance is gone: the attempt is over.
+
+    It was billed until the acceptance of its destruction, and without one until the proof.
+    """
     over = replace(
         attempt,
         gone_at=now,
         ended_at=now,
         outcome=Outcome.ENDED if attempt.reason is None else Outcome.FAILED,
     )
-    billed_until = attempt.destroy_accepted_at or now
     data = {"attempt": attempt.n, "instance_id": attempt.instance_id, "proof": proof}
     change = Change(
         "gone",
         session,
         over,
         (_event("instance.gone", session, now, data),),
-        accrual=replace(_meter(session, attempt), ends_at=billed_until),
+        accrual=_meter(session, over),
     )
     return conclude(change, now) if session.wanted is Wanted.GONE else change
 
@@ -350,6 +357,7 @@ def _meter(session: Session, attempt: Attempt) -> Accrual:
         gpu_type=attempt.offer.gpu_type,
         price_per_hour=attempt.price_per_hour,
         begins_at=attempt.accepted_at or attempt.started_at,
+        ends_at=attempt.destroy_accepted_at or attempt.gone_at,
     )
 
 

@@ -46,7 +46,8 @@ class Accrual:
     price_per_hour: Decimal
     begins_at: datetime
     ends_at: datetime | None = None
-    """None while the meter runs."""
+    """None while the meter runs. The acceptance of the destruction, which may prove to have had
+    no effect and be followed by a later one; without any, the proof that the instance is gone."""
 
 
 @dataclass(frozen=True, slots=True)

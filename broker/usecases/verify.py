@@ -119,6 +119,7 @@ class Verifier:
             return None
         if instance is None:
             return look
+        await self._note_price(session, attempt, instance)
         wrong = self._judge(session, attempt, instance, boot)
         if wrong is not None:
             await self._doom(session, wrong.reason, wrong.detail)
@@ -177,7 +178,7 @@ class Verifier:
     ) -> timedelta | None:
         if not boot.was_up:
             boot.was_up, boot.tries = True, 1
-        session = await self._locate(session, attempt, instance)
+        session = await self._locate(session, instance)
         try:
             proof = await self._proof(session, attempt, instance, patience)
         except _NotProved as missing:
@@ -193,15 +194,18 @@ class Verifier:
         self._tools.keyring.forget(session.id)
         return None
 
-    async def _locate(self, session: Session, attempt: Attempt, instance: Instance) -> Session:
-        """Write down the address and the true price as soon as they are known."""
-        tools = self._tools
-        access = _access(session, instance)
-        price = instance.price_per_hour
+    async def _note_price(self, session: Session, attempt: Attempt, instance: Instance) -> None:
+        """Write down what the provider charges, also for a machine that is left because of it."""
+        tools, price = self._tools, instance.price_per_hour
         if price is not None and price != attempt.price_per_hour:
             await tools.journal.apply(
                 session.id, lambda s, a: moves.reprice(s, a, price, tools.now())
             )
+
+    async def _locate(self, session: Session, instance: Instance) -> Session:
+        """Write down the address as soon as it is known."""
+        tools = self._tools
+        access = _access(session, instance)
         if access == session.access:
             return session
         return await tools.journal.apply(

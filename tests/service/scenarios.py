@@ -10,8 +10,8 @@ from typing import Any
 from broker.clock import utcnow
 from broker.decide import moves
 from broker.ssh.connection import SshPool
-from providers.base import Endpoint
-from providers.label import parse_label
+from providers.base import Endpoint, LaunchSpec
+from providers.label import Label, parse_label
 from providers.simulator.adapter import SimulatorProvider
 from providers.simulator.marketplace import Bill
 from tests.service.conftest import Broker, eventually
@@ -29,6 +29,26 @@ def market(broker: Broker) -> SimulatorProvider:
     provider = broker.parts.providers["simulator"]
     assert isinstance(provider, SimulatorProvider)
     return provider
+
+
+async def made(broker: Broker, label: str) -> str:
+    """A machine that somebody rents without the broker's knowledge; its id."""
+    listed = (await market(broker).list_offers()).offers
+    taken = {session["offer_id"] for session in await all_sessions(broker)}
+    offer = next(offer for offer in reversed(listed) if offer.id not in taken)
+    return (await market(broker).create(LaunchSpec(offer, label, ()))).id
+
+
+async def all_sessions(broker: Broker) -> list[Any]:
+    """Every session there is."""
+    _, body = await broker.call("GET", "/api/v1/sessions")
+    return list(body["sessions"])
+
+
+def a_label(broker: Broker, deployment: str | None = None) -> str:
+    """The label of a session that no database knows."""
+    deployment = deployment or broker.parts.tools.rules.deployment
+    return str(Label(deployment, "sess-aaaaaaaaaaaa", utcnow() + timedelta(hours=13), 1))
 
 
 async def offers(broker: Broker, count: int, **filters: Any) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import NoReturn
 import pytest
 
 from broker.usecases import opening, workers
-from providers.base import LaunchSpec, OfferList
+from providers.base import Instance, LaunchSpec, OfferList
 from providers.errors import InsufficientFunds, ProviderError, RateLimited, Unauthorized
 from tests.service.conftest import Broker, eventually
 from tests.service.scenarios import (
@@ -242,16 +242,25 @@ async def test_a_session_that_is_deleted_while_its_outcome_is_open_leaves_no_mac
     await assert_sound(broker)
 
 
+@pytest.mark.parametrize("is_told_at_once", [True, False])
 async def test_a_market_that_rents_dearer_than_it_lists_is_left(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, is_told_at_once: bool
 ) -> None:
-    """A machine that costs more than the tolerance above its offer is destroyed at once."""
-    listed = market(broker).list_offers
+    """A machine that costs more than the tolerance above its offer is destroyed at once.
+
+    What it has cost is what the market takes, whenever that is told.
+    """
+    listed, create = market(broker).list_offers, market(broker).create
 
     async def cheaper() -> OfferList:
         return _cheapened(await listed())
 
+    async def silent(spec: LaunchSpec) -> Instance:
+        return replace(await create(spec), price_per_hour=None)
+
     monkeypatch.setattr(market(broker), "list_offers", cheaper)
+    if not is_told_at_once:
+        monkeypatch.setattr(market(broker), "create", silent)
     await broker.parts.tools.inventory.refresh("simulator")
     _, body = await broker.rent()
     session = await ended(broker, body["session"]["id"])
@@ -261,6 +270,9 @@ async def test_a_market_that_rents_dearer_than_it_lists_is_left(
     assert [("failed", "price_changed")] == [
         (one["outcome"], one["reason"]) for one in session["attempts"]
     ]
+    (accrual,) = await broker.parts.tools.store.accruals(session_id=session["id"])
+    (bill,) = await market(broker).statement(broker.parts.tools.now())
+    assert bill.price_per_hour == accrual.price_per_hour
     await assert_sound(broker)
 
 

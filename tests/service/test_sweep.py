@@ -9,15 +9,15 @@ from typing import Any
 
 from broker.clock import utcnow
 from broker.model import Change
-from providers.base import LaunchSpec
-from providers.label import Label
 from providers.simulator.home import FOLDER
 from tests.service.conftest import Broker, Serve, eventually
 from tests.service.scenarios import (
+    a_label,
     assert_sound,
     ended,
     instant,
     kinds,
+    made,
     market,
     metric,
     reconciled,
@@ -27,26 +27,6 @@ from tests.service.scenarios import (
 
 UNHURRIED = {"lifecycle__check_interval": "1h", "lifecycle__reconciliation_interval": "1h"}
 """No look by itself: what happens was due at its instant, or was asked for."""
-
-
-async def made(broker: Broker, label: str) -> str:
-    """A machine that somebody rents without the broker's knowledge; its id."""
-    listed = (await market(broker).list_offers()).offers
-    taken = {session["offer_id"] for session in await all_sessions(broker)}
-    offer = next(offer for offer in reversed(listed) if offer.id not in taken)
-    return (await market(broker).create(LaunchSpec(offer, label, ()))).id
-
-
-async def all_sessions(broker: Broker) -> list[Any]:
-    """Every session there is."""
-    _, body = await broker.call("GET", "/api/v1/sessions")
-    return list(body["sessions"])
-
-
-def a_label(broker: Broker, deployment: str | None = None) -> str:
-    """The label of a session that no database knows."""
-    deployment = deployment or broker.parts.tools.rules.deployment
-    return str(Label(deployment, "sess-aaaaaaaaaaaa", utcnow() + timedelta(hours=13), 1))
 
 
 async def alive(broker: Broker) -> set[str]:

@@ -112,7 +112,7 @@ def test_a_provider_whose_clock_is_wrong_does_not_move_the_meter(
     assert begins_at == attempt_of(change).accepted_at
 
 
-def test_a_true_price_within_the_tolerance_corrects_the_meter() -> None:
+def test_a_true_price_corrects_the_meter() -> None:
     """The open meter goes on from its beginning at the true price."""
     change = moves.reprice(PROVISIONING, MADE, Decimal("0.37"), LATER)
 
@@ -222,6 +222,8 @@ def test_an_accepted_destruction_is_noted_with_its_first_asking() -> None:
         attempt_of(change).destroy_asked_at,
         attempt_of(change).destroy_accepted_at,
     )
+    assert change.accrual is not None
+    assert (NOW, LATER) == (change.accrual.begins_at, change.accrual.ends_at)
     assert ["instance.destroy_accepted"] == kinds(change)
 
 
@@ -234,6 +236,8 @@ def test_a_destruction_without_effect_is_billed_until_it_has_one() -> None:
         attempt_of(change).destroy_asked_at,
         attempt_of(change).destroy_accepted_at,
     )
+    assert change.accrual is not None
+    assert LATER == change.accrual.ends_at
     assert [] == kinds(change)
     gone = moves.gone(STOPPING, attempt_of(change), "gone", LATER + TIMEOUT)
     assert gone.accrual is not None

@@ -1,0 +1,119 @@
+"""The metrics by their names, types and labels, as dashboards and alerts know them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from broker.decide.spending import Spending
+from broker.metrics import Metrics, Snapshot
+from broker.model import LIVE, Reason, Status
+
+PROVIDERS = ("here", "there")
+NOTHING = Snapshot(sessions={}, burn={}, accrued={}, offers={}, inventory_age={})
+
+NAMES = {
+    "gpu_burn_dollars_per_hour": ("gauge", {"provider"}),
+    "gpu_cost_accrued_dollars_total": ("counter", {"provider"}),
+    "gpu_destroy_failures_total": ("counter", set()),
+    "gpu_ghosts_detected_total": ("counter", set()),
+    "gpu_inventory_age_seconds": ("gauge", {"provider"}),
+    "gpu_inventory_offers": ("gauge", {"provider"}),
+    "gpu_orphans_detected_total": ("counter", set()),
+    "gpu_provider_api_errors_total": ("counter", {"provider", "operation"}),
+    "gpu_provider_request_duration_seconds": ("histogram", {"provider", "operation"}),
+    "gpu_provision_duration_seconds": ("histogram", set()),
+    "gpu_reap_delay_seconds": ("histogram", set()),
+    "gpu_reconciliation_mismatches_total": ("counter", set()),
+    "gpu_sessions_active": ("gauge", {"provider", "status"}),
+    "gpu_sessions_created_total": ("counter", {"provider"}),
+    "gpu_sessions_ended_total": ("counter", {"provider", "reason"}),
+    "gpu_ssh_verify_duration_seconds": ("histogram", set()),
+    "gpu_ssh_verify_failures_total": ("counter", set()),
+    "http_request_duration_seconds": ("histogram", {"method", "route"}),
+    "http_requests_total": ("counter", {"method", "route", "status"}),
+}
+"""Name -> type and labels."""
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def metrics() -> Metrics:
+    """The metrics of a broker that has just begun."""
+    return Metrics(PROVIDERS, Spending())
+
+
+def samples(exposed: bytes) -> Samples:
+    """Name and labels -> value."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(exposed.decode())
+        for sample in family.samples
+    }
+
+
+def labelled(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    """The key of a sample."""
+    return name, frozenset(labels.items())
+
+
+def test_the_names_types_and_labels_are_those_that_are_promised() -> None:
+    """No more and no fewer, the standard ones of a process aside."""
+    broker = metrics()
+    broker.request_answered("GET", "/health", 200, 0.001)
+    families = text_string_to_metric_families(broker.expose(NOTHING).decode())
+    found = {
+        f"{family.name}_total" if family.type == "counter" else family.name: (
+            family.type,
+            {name for sample in family.samples for name in sample.labels} - {"le"},
+        )
+        for family in families
+    }
+
+    own = {name: kind for name, kind in found.items() if name.startswith(("gpu_", "http_"))}
+    assert own == NAMES
+    assert {name.partition("_")[0] for name in found.keys() - own.keys()} == {"process", "python"}
+
+
+def test_every_provider_has_its_series_at_zero_from_the_start() -> None:
+    """A rate over the first event needs the zero before it."""
+    told = samples(metrics().expose(NOTHING))
+    operations = ("list_offers", "list_instances", "get", "create", "destroy")
+    expected = [
+        labelled(name, provider=provider, **labels)
+        for provider in PROVIDERS
+        for name, every in {
+            "gpu_sessions_active": [{"status": status} for status in LIVE],
+            "gpu_sessions_ended_total": [{"reason": reason} for reason in Reason],
+            "gpu_provider_api_errors_total": [{"operation": one} for one in operations],
+            "gpu_provider_request_duration_seconds_count": [{"operation": o} for o in operations],
+            "gpu_sessions_created_total": [{}],
+            "gpu_burn_dollars_per_hour": [{}],
+            "gpu_cost_accrued_dollars_total": [{}],
+            "gpu_inventory_offers": [{}],
+            "gpu_inventory_age_seconds": [{}],
+        }.items()
+        for labels in every
+    ]
+
+    assert {key: told.get(key) for key in expected} == dict.fromkeys(expected, 0)
+
+
+def test_a_provider_that_is_not_configured_any_more_shows_what_it_still_costs() -> None:
+    """Money that nobody looks for is the worst."""
+    seen = Snapshot(
+        sessions={("former", Status.STOPPING): 1, ("long ago", Status.STOPPED): 5},
+        burn={"former": Decimal("0.4")},
+        accrued={"former": Decimal(7)},
+        offers={},
+        inventory_age={"here": timedelta(seconds=3)},
+    )
+    told = samples(metrics().expose(seen))
+
+    assert told[labelled("gpu_sessions_active", provider="former", status="stopping")] == 1
+    assert told[labelled("gpu_burn_dollars_per_hour", provider="former")] == 0.4
+    assert told[labelled("gpu_cost_accrued_dollars_total", provider="former")] == 7
+    assert told[labelled("gpu_inventory_age_seconds", provider="here")] == 3
+    assert "long ago" not in {value for _, labels in told for _, value in labels}
