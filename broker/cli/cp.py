@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from stat import S_ISDIR, S_ISLNK, S_ISREG
@@ -13,7 +14,7 @@ import click
 
 from broker.cli.client import Client
 from broker.cli.exits import CommandFailed, on_interrupt
-from broker.cli.machine import find_machine, known_hosts_file, logged_in
+from broker.cli.machine import find_machine, goes_on, known_hosts_file, logged_in
 from broker.cli.output import printable, progress, warn
 from broker.cli.ssh import key_file_of, key_option
 
@@ -30,6 +31,9 @@ class Remote:
 
     session: str
     path: PurePosixPath
+
+    def __str__(self) -> str:
+        return f"{self.session}:{self.path}"
 
 
 def parse_place(text: str) -> Path | Remote:
@@ -56,32 +60,37 @@ def cp(source: str, target: str, recursive: bool, key: str | None) -> None:
 
     One of SRC and DST is SESSION:/path.
     """
-    here_or_there = parse_place(source), parse_place(target)
-    with on_interrupt(lambda: "Interrupted: the copy is incomplete. The machine goes on."):
-        match here_or_there:
-            case Path() as local, Remote() as remote:
-                _transfer(remote, key, lambda copier: copier.upload(local, remote.path), recursive)
-            case Remote() as remote, Path() as local:
-                _transfer(
-                    remote, key, lambda copier: copier.download(remote.path, local), recursive
-                )
-            case _:
-                raise click.UsageError("Exactly one of SRC and DST is on a machine: SESSION:/path.")
+    is_into = target.endswith("/")
+    match parse_place(source), parse_place(target):
+        case Path() as local, Remote() as remote:
+            _transfer(
+                remote, key, lambda copier: copier.upload(local, remote.path, is_into), recursive
+            )
+        case Remote() as remote, Path() as local:
+            _transfer(
+                remote, key, lambda copier: copier.download(remote.path, local, is_into), recursive
+            )
+        case _:
+            raise click.UsageError("Exactly one of SRC and DST is on a machine: SESSION:/path.")
 
 
 def _transfer(
     remote: Remote, key: str | None, transfer: Callable[[Copier], None], recursive: bool
 ) -> None:
-    machine = find_machine(Client.from_environment(), remote.session)
-    key_file = key_file_of(remote.session, key)
     from paramiko import SSHException  # noqa: PLC0415 - keeps `--help` quick
 
-    with logged_in(machine, key_file, known_hosts_file(machine)) as client, progress() as show:
-        try:
-            with client.open_sftp() as sftp:
-                transfer(Copier(sftp, recursive, show))
-        except (OSError, SSHException, EOFError) as error:
-            raise CommandFailed(f"The copy failed: {error or type(error).__name__}") from error
+    with on_interrupt(lambda: f"Interrupted: the copy is incomplete. {goes_on(remote.session)}"):
+        machine = find_machine(Client.from_environment(), remote.session)
+        key_file = key_file_of(remote.session, key)
+        with logged_in(machine, key_file, known_hosts_file(machine)) as client, progress() as show:
+            try:
+                with client.open_sftp() as sftp:
+                    transfer(Copier(sftp, recursive, show))
+            except OSError as error:
+                why = error.strerror or error
+                raise CommandFailed(f"{error.filename or remote}: {why}") from error
+            except (SSHException, EOFError) as error:
+                raise CommandFailed(f"The connection to {remote.session} broke.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +105,31 @@ class Copier:
     is_recursive: bool
     show: Callable[[str], None]
 
-    def upload(self, source: Path, target: PurePosixPath) -> None:
-        """From here to the machine."""
+    def upload(self, source: Path, target: PurePosixPath, is_into: bool) -> None:
+        """From here to the machine; `is_into`: the target must be a folder."""
         is_inside = S_ISDIR(self._mode(target))
+        _need_folder(target, is_there=is_inside or source.is_dir() or not is_into)
         self._put(source, target / source.absolute().name if is_inside else target)
 
-    def download(self, source: PurePosixPath, target: Path) -> None:
-        """From the machine to here."""
-        name = PurePosixPath(self.sftp.normalize(str(source))).name
-        self._get(source, target / name if target.is_dir() else target)
+    def download(self, source: PurePosixPath, target: Path, is_into: bool) -> None:
+        """From the machine to here; `is_into`: the target must be a folder."""
+        is_inside = target.is_dir()
+        _need_folder(target, is_there=is_inside or S_ISDIR(self._mode(source)) or not is_into)
+        with _named(source):
+            name = PurePosixPath(self.sftp.normalize(str(source))).name
+        self._get(source, target / name if is_inside else target)
 
     def _put(self, source: Path, target: PurePosixPath) -> None:
         if not source.is_dir():
             self.show(str(source))
-            self.sftp.put(str(source), str(target))
-            self.sftp.chmod(str(target), source.stat().st_mode & _PERMISSIONS)
+            with _named(target):
+                self.sftp.put(str(source), str(target))
+                self.sftp.chmod(str(target), source.stat().st_mode & _PERMISSIONS)
             return
         self._need_recursive(source)
         if not S_ISDIR(self._mode(target)):
-            self.sftp.mkdir(str(target))
+            with _named(target):
+                self.sftp.mkdir(str(target))
         for child in sorted(source.iterdir()):
             is_linked_folder = child.is_symlink() and child.is_dir()
             if is_linked_folder or not (child.is_dir() or child.is_file()):
@@ -123,15 +138,19 @@ class Copier:
                 self._put(child, target / child.name)
 
     def _get(self, source: PurePosixPath, target: Path) -> None:
-        mode = self.sftp.stat(str(source)).st_mode or 0
+        with _named(source):
+            mode = self.sftp.stat(str(source)).st_mode or 0
         if not S_ISDIR(mode):
             self.show(str(source))
-            self.sftp.get(str(source), str(target))
+            with _named(source):
+                self.sftp.get(str(source), str(target))
             target.chmod(mode & _PERMISSIONS)
             return
         self._need_recursive(source)
         target.mkdir(exist_ok=True)
-        for entry in sorted(self.sftp.listdir_attr(str(source)), key=lambda entry: entry.filename):
+        with _named(source):
+            entries = self.sftp.listdir_attr(str(source))
+        for entry in sorted(entries, key=lambda entry: entry.filename):
             child = source / _plain_name(entry.filename)
             mode = self._mode(child)
             is_linked_folder = S_ISLNK(entry.st_mode or 0) and S_ISDIR(mode)
@@ -150,6 +169,21 @@ class Copier:
             return self.sftp.stat(str(path)).st_mode or 0
         except FileNotFoundError:
             return 0
+
+
+@contextmanager
+def _named(path: PurePosixPath) -> Iterator[None]:
+    """Name the file on the machine in an error that names none: SFTP does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def _need_folder(target: PurePath, *, is_there: bool) -> None:
+    if not is_there:
+        raise CommandFailed(f"{target}/ is not a folder.")
 
 
 def _plain_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from paramiko import SSHClient
 
 _CONNECT_SECONDS = 20.0
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:%@-]*|[0-9a-fA-F:]+")
 
 
 def find_machine(client: Client, session_id: str) -> Body:
@@ -33,7 +35,20 @@ def find_machine(client: Client, session_id: str) -> Body:
         raise CommandFailed(
             f"{session_id} is {status}: its host key is not proved yet. Wait until it is running."
         )
+    _refuse_strange_words(session)
     return session
+
+
+def _refuse_strange_words(session: Body) -> None:
+    """A marketplace's text must not become an option or a line of somebody's configuration."""
+    for name in ("ssh_host", "ssh_user"):
+        if not _PLAIN_WORD.fullmatch(str(session[name])):
+            raise CommandFailed(f"The {name} of {session['id']} is not one: {session[name]!r}.")
+
+
+def goes_on(session_id: str) -> str:
+    """That a machine outlives the command, and how to end it: for whoever pressed Ctrl-C."""
+    return f"{session_id} goes on: `gpu-broker sessions done {session_id}` ends it."
 
 
 def known_hosts_file(session: Body) -> Path:

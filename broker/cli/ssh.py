@@ -15,8 +15,8 @@ import click
 from broker.cli import keys
 from broker.cli.client import Body, Client
 from broker.cli.completion import session_argument
-from broker.cli.exits import WronglySetUp
-from broker.cli.machine import find_machine, known_hosts_file, logged_in
+from broker.cli.exits import WronglySetUp, on_interrupt
+from broker.cli.machine import find_machine, goes_on, known_hosts_file, logged_in
 from broker.cli.output import say
 
 key_option = click.option(
@@ -42,15 +42,18 @@ def ssh(context: click.Context, session: str, command: tuple[str, ...], key: str
 
     The exit code is that of COMMAND. OpenSSH's `ssh` is used where there is one.
     """
-    machine = find_machine(Client.from_environment(), session)
-    key_file = key_file_of(session, key)
-    program = shutil.which("ssh")
-    if program is not None:
-        arguments = ssh_arguments(machine, key_file, known_hosts_file(machine), command)
-        os.execv(program, ["ssh", *arguments])  # noqa: S606 - a terminal belongs to ssh itself
-    if not command:
-        raise WronglySetUp("There is no `ssh` on this machine: install OpenSSH or give a COMMAND.")
-    context.exit(_run(machine, key_file, " ".join(command)))
+    with on_interrupt(lambda: f"Interrupted. {goes_on(session)}"):
+        machine = find_machine(Client.from_environment(), session)
+        key_file = key_file_of(session, key)
+        program = shutil.which("ssh")
+        if program is not None:
+            arguments = ssh_arguments(machine, key_file, known_hosts_file(machine), command)
+            os.execv(program, ["ssh", *arguments])  # noqa: S606 - a terminal belongs to ssh itself
+        if not command:
+            raise WronglySetUp(
+                "There is no `ssh` on this machine: install OpenSSH, or give a COMMAND."
+            )
+        context.exit(_run(machine, key_file, " ".join(command)))
 
 
 @click.command(

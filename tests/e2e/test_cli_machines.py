@@ -156,6 +156,7 @@ def test_files_and_folders_travel_there_and_back(
     tree = tmp_path / "tree"
     (tree / "deep").mkdir(parents=True)
     (tree / "deep" / "data.bin").write_bytes(bytes(range(256)) * 1000)
+    (tree / "two words").write_text("a")
     (tree / "run.sh").write_text("#!/bin/sh\n")
     (tree / "run.sh").chmod(0o755)
     (tree / "loop").symlink_to(tree)
@@ -167,20 +168,28 @@ def test_files_and_folders_travel_there_and_back(
     assert up.returncode == 0, up.stderr
     assert "left out" in up.stderr
     back = tmp_path / "back"
-    assert sorted(path.name for path in back.rglob("*")) == ["data.bin", "deep", "run.sh"]
+    assert sorted(path.name for path in back.rglob("*")) == [
+        "data.bin",
+        "deep",
+        "run.sh",
+        "two words",
+    ]
     assert (back / "deep" / "data.bin").read_bytes() == bytes(range(256)) * 1000
     assert (back / "run.sh").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "run.sh").read_text() == "#!/bin/sh\n"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"),
+    ("arguments", "code", "word"),
     [
-        ("cp {here} {session}:x", 2),
-        ("cp {here}/missing {session}:x", 1),
-        ("cp {session}:missing {here}", 1),
-        ("ssh sess-doesnotexist -- true", 1),
-        ("sessions extend {session} --hours 12", 1),
+        ("cp {here} {session}:x", 2, "-r"),
+        ("cp {here}/file {session}:nowhere/", 1, "nowhere/"),
+        ("cp {here}/file {session}:nowhere/deep", 1, "nowhere/deep"),
+        ("cp {session}:/etc/hostname {here}/nowhere/", 1, "nowhere/"),
+        ("cp {here}/missing {session}:x", 1, "missing"),
+        ("cp {session}:missing {here}", 1, "missing"),
+        ("ssh sess-doesnotexist -- true", 1, "sess-doesnotexist"),
+        ("sessions extend {session} --hours 12", 1, "hard_max_exceeded"),
     ],
 )
 def test_what_cannot_be_done_exits_with_its_code_and_one_line(
@@ -189,14 +198,18 @@ def test_what_cannot_be_done_exits_with_its_code_and_one_line(
     tmp_path: Path,
     arguments: str,
     code: int,
+    word: str,
 ) -> None:
-    """1 for what failed, 2 for wrong usage, and never a traceback."""
+    """1 for what failed, 2 for wrong usage, and the line says what it is about."""
     known = {"here": str(tmp_path), "session": rented["session"]["id"]}
+    (tmp_path / "file").write_text("content")
 
     done = broker.run(*arguments.format(**known).split())
 
     assert done.returncode == code
-    assert done.stderr.splitlines()[-1].startswith("Error: ")
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("Error: ")
+    assert word in last
     assert "Traceback" not in done.stderr
 
 

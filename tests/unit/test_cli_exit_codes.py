@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
+import click
 import pytest
 
-from tests.unit.cli_stub import RUNNING, SESSION_ID, StubApi, gpu_broker
+from tests.unit.cli_commands import APART, ASKING, PRINTING, commands
+from tests.unit.cli_stub import CREATED, RUNNING, SESSION_ID, StubApi, gpu_broker
 
 _SESSION_PATH = f"/api/v1/sessions/{SESSION_ID}"
+_NAMES = [" ".join(words) for _, words in ASKING]
 
 
 def test_a_request_that_is_granted_exits_with_0(api: StubApi) -> None:
@@ -45,6 +53,126 @@ def test_a_refusal_leaves_stdout_empty_for_scripts_too(api: StubApi) -> None:
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: The stub knows nothing of this. (404")
+
+
+def test_every_command_is_in_the_table() -> None:
+    """What the next tests say holds for all of them, and for new ones too."""
+    known = {path for path, _ in commands()}
+    leaves = {path for path, command in commands() if not isinstance(command, click.Group)}
+    asking = {words[:n] for _, words in ASKING for n in (1, 2) if words[:n] in known}
+
+    assert leaves - {("provision",)} == (asking & leaves) | APART
+
+
+@pytest.mark.parametrize(("request_", "arguments"), ASKING, ids=_NAMES)
+def test_every_refusal_exits_with_1(
+    api: StubApi, request_: str, arguments: tuple[str, ...]
+) -> None:
+    """One line on stderr, nothing on stdout, and nothing asked twice."""
+    refusal = {"error": "Not so.", "code": "conflict", "request_id": "r-1"}
+    api.answers(request_, refusal, 409)
+
+    result = gpu_broker(*arguments)
+
+    assert (result.exit_code, result.stdout, len(api.asked)) == (1, "", 1)
+    assert result.stderr == "Error: Not so. (409, conflict, r-1)\n"
+
+
+@pytest.mark.parametrize("arguments", [words for _, words in ASKING], ids=_NAMES)
+def test_every_command_exits_with_3_where_there_is_no_broker(
+    api: StubApi, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """Whatever it wanted."""
+    monkeypatch.setenv("GPU_BROKER_URL", "http://127.0.0.1:9")
+
+    result = gpu_broker(*arguments)
+
+    assert (result.exit_code, result.stdout, api.asked) == (3, "", [])
+    assert result.stderr.startswith("Error: No broker can be reached at http://127.0.0.1:9")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("path", [path for path, _ in commands() if path], ids=" ".join)
+def test_every_command_exits_with_2_for_an_option_that_it_has_not(path: tuple[str, ...]) -> None:
+    """And says where its options are explained."""
+    result = gpu_broker(*path, "--no-such-option")
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: No such option")
+    assert result.stderr.endswith(f"`gpu-broker {' '.join(path)} --help` explains.\n")
+
+
+@pytest.mark.parametrize(("request_", "arguments"), PRINTING, ids=_NAMES[: len(PRINTING)])
+def test_json_is_the_body_byte_for_byte_and_nothing_else(
+    api: StubApi, request_: str, arguments: tuple[str, ...]
+) -> None:
+    """Whatever the API says reaches the script unchanged."""
+    odd = json.dumps({**CREATED, "price": 1e-06}, indent=1).encode() + b"\n\n"
+    api.answers(request_, odd)
+
+    result = gpu_broker(*arguments, "-o", "json")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout_bytes == odd
+
+
+@pytest.mark.parametrize(
+    ("request_", "arguments"),
+    [
+        (f"DELETE {_SESSION_PATH}", ("sessions", "delete", SESSION_ID)),
+        (f"POST {_SESSION_PATH}/done", ("sessions", "done", SESSION_ID)),
+        (f"POST {_SESSION_PATH}/extend", ("sessions", "extend", SESSION_ID, "--hours", "1")),
+        (f"POST {_SESSION_PATH}/rekey", ("sessions", "rekey", SESSION_ID)),
+        (f"GET {_SESSION_PATH}", ("ssh", SESSION_ID)),
+        (f"GET {_SESSION_PATH}", ("cp", "here", f"{SESSION_ID}:there")),
+        ("GET /api/v1/sessions", ("sessions", "list")),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_ctrl_c_tells_what_goes_on(api: StubApi, request_: str, arguments: tuple[str, ...]) -> None:
+    """130, one line, and the command that shows or ends what was being dealt with."""
+    process = subprocess.Popen(  # noqa: S603 - this very program
+        [sys.executable, "-m", "broker", *arguments], stderr=subprocess.PIPE, text=True
+    )
+    api.before_answering = lambda _: process.send_signal(signal.SIGINT)
+
+    _, stderr = process.communicate(timeout=60)
+
+    assert [f"{asked.method} {asked.path}" for asked in api.asked] == [request_]
+    assert process.returncode == 130
+    assert stderr.strip().startswith("Error: Interrupted")
+    assert stderr.strip().count("\n") == 0
+    assert SESSION_ID in stderr or arguments == ("sessions", "list")
+    assert "`gpu-broker sessions " in stderr or "--idempotency-key" in stderr
+
+
+def test_a_full_disk_is_told_as_one(api: StubApi) -> None:
+    """No mistake in the program, so nothing about debugging it."""
+    api.answers("GET /api/v1/providers", {"providers": []})
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "broker", "providers", "-o", "json"],
+            stdout=full, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (1, b"Error: No space left on device.\n")
+
+
+def test_a_reader_that_has_enough_ends_the_command_quietly(api: StubApi) -> None:
+    """As with `| head -1`."""
+    api.answers("GET /api/v1/providers", b'{"providers": []}' + b" " * 1_000_000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "broker", "providers", "-o", "json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr is not None
+
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    process.wait(60)
 
 
 @pytest.mark.parametrize(

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
 
 from broker.cli import main
-from tests.unit.cli_stub import gpu_broker
+from broker.cli.completion import live_sessions
+from tests.unit.cli_commands import commands
+from tests.unit.cli_stub import RUNNING, SESSION_ID, StubApi, gpu_broker
 
 _HEAVY = ("aiohttp", "paramiko", "rich", "pydantic", "sqlalchemy", "alembic", "asyncio")
 
 
-def _commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    yield path
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from _commands(command, (*path, name))
-        else:
-            yield (*path, name)
-
-
-@pytest.mark.parametrize("path", [*_commands(main)], ids=" ".join)
+@pytest.mark.parametrize("path", [path for path, _ in commands()], ids=" ".join)
 def test_the_help_of_every_command_has_an_example_of_it(path: tuple[str, ...]) -> None:
     """Every command can be learnt from its own help."""
     result = gpu_broker(*path, "--help")
@@ -62,6 +55,42 @@ def test_completion_prints_a_script_that_asks_this_command(shell: str) -> None:
 
     assert result.exit_code == 0
     assert f"_GPU_BROKER_COMPLETE={shell}_complete" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("gpu-broker ser", ["serve"]),
+        ("gpu-broker sessions de", ["delete"]),
+        ("gpu-broker inventory --min-v", ["--min-vram"]),
+        ("gpu-broker sessions get ses", [SESSION_ID]),
+        ("gpu-broker ssh sess-other", []),
+    ],
+)
+def test_bash_completes_commands_options_and_sessions(
+    api: StubApi, words: str, expected: list[str]
+) -> None:
+    """The printed script does it in a real shell, with the broker's live sessions."""
+    api.answers("GET /api/v1/sessions", {"sessions": [RUNNING]})
+    script = gpu_broker("completion", "bash").stdout
+    completing = f"""{script}
+PATH='{Path(sys.executable).parent}':$PATH
+COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+_gpu_broker_completion gpu-broker
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    done = subprocess.run(["bash", "-c", completing], capture_output=True, text=True, check=True)  # noqa: S603, S607 - the shell that the script is for
+
+    assert done.stdout.split() == expected
+
+
+def test_completion_of_sessions_is_silent_where_there_is_no_broker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A tab key is no place for an error."""
+    monkeypatch.setenv("GPU_BROKER_URL", "http://127.0.0.1:9")
+
+    assert live_sessions(click.Context(main), click.Argument(["session"]), "") == []
 
 
 def test_completion_knows_the_commands() -> None:

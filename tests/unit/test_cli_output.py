@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.cli.output import cell, present_remaining
+from broker.cli.output import cell, fit_widths, present_remaining
 from tests.unit.cli_stub import RUNNING, SESSION, SESSION_ID, StubApi, gpu_broker
 
 _OFFER = {
@@ -23,43 +23,6 @@ _OFFER = {
     "verified": True,
     "cuda_version": None,
 }
-_ODD_BYTES = b'{"offers": [ {"price":1e-06,  "caf\xc3\xa9":1.50} ],\n"count":1,"total":9}'
-
-_READS = [
-    ("GET /api/v1/inventory", ("inventory",)),
-    ("GET /api/v1/inventory/simulator-17", ("inventory", "simulator-17")),
-    ("GET /api/v1/inventory/x/compatible-templates", ("templates", "--offer-id", "x")),
-    ("GET /api/v1/gpus", ("gpus",)),
-    ("GET /api/v1/gpus/RTX%204090/availability", ("gpus", "RTX 4090")),
-    ("GET /api/v1/templates", ("templates",)),
-    ("GET /api/v1/templates/abc", ("templates", "abc")),
-    ("GET /api/v1/sessions", ("sessions", "list")),
-    (f"GET /api/v1/sessions/{SESSION_ID}", ("sessions", "get", SESSION_ID)),
-    (f"GET /api/v1/sessions/{SESSION_ID}/events", ("sessions", "events", SESSION_ID)),
-    (f"POST /api/v1/sessions/{SESSION_ID}/done", ("sessions", "done", SESSION_ID)),
-    (
-        f"POST /api/v1/sessions/{SESSION_ID}/extend",
-        ("sessions", "extend", SESSION_ID, "--minutes", "5"),
-    ),
-    (f"DELETE /api/v1/sessions/{SESSION_ID}", ("sessions", "delete", SESSION_ID)),
-    ("GET /api/v1/costs", ("costs",)),
-    ("GET /api/v1/costs/summary", ("costs", "summary")),
-    ("GET /api/v1/costs/daily", ("costs", "daily")),
-    ("GET /api/v1/providers", ("providers",)),
-]
-
-
-@pytest.mark.parametrize(("request_", "arguments"), _READS, ids=[request for request, _ in _READS])
-def test_json_is_the_body_byte_for_byte_and_nothing_else(
-    api: StubApi, request_: str, arguments: tuple[str, ...]
-) -> None:
-    """Whatever the API says reaches the script unchanged."""
-    api.answers(request_, _ODD_BYTES)
-
-    result = gpu_broker(*arguments, "-o", "json")
-
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout_bytes == _ODD_BYTES
 
 
 def test_offers_are_a_table_with_the_numbers_of_the_api(api: StubApi) -> None:
@@ -140,6 +103,32 @@ def test_a_session_is_a_card_with_its_attempts(api: StubApi) -> None:
 def test_foreign_text_cannot_steer_the_terminal() -> None:
     """Escape sequences in a name or a place are shown, not obeyed."""
     assert cell("a\x1b[31mb\r\nc") == "a\ufffd[31mb\ufffd\ufffdc"
+
+
+def test_foreign_text_beside_the_result_is_shown_too_and_not_obeyed(api: StubApi) -> None:
+    """In what went wrong, in the wrong fields, and in warnings."""
+    evil = "\x1b]0;title\x07"
+    wrong = {"error": evil, "code": evil, "details": [{"field": evil, "message": evil}]}
+    api.answers("GET /api/v1/gpus", wrong, 400)
+    api.answers(
+        "GET /api/v1/inventory",
+        {"offers": [], "count": 0, "total": 0, "warnings": [{"code": "x", "message": evil}]},
+    )
+
+    printed = gpu_broker("gpus").output + gpu_broker("inventory").output
+
+    assert "\x1b" not in printed
+    assert "\x07" not in printed
+    assert printed.count("title") == 5
+
+
+@pytest.mark.parametrize(
+    ("room", "expected"),
+    [(100, [10, 6, 12]), (28, [10, 6, 12]), (26, [10, 6, 10]), (20, [8, 6, 6]), (1, [8, 3, 5])],
+)
+def test_columns_become_narrower_but_no_word_is_cut(room: int, expected: list[int]) -> None:
+    """The widest gives first; below the longest words a narrow terminal wraps the lines."""
+    assert fit_widths([10, 6, 12], [8, 3, 5], room) == expected
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,8 @@ def test_ssh_config_writes_the_host_key_that_was_proved(api: StubApi, tmp_path: 
         ({**SESSION, "status": "failed"}, "its machine is gone"),
         (SESSION, "no SSH address yet"),
         ({**RUNNING, "known_hosts": []}, "host key is not proved yet"),
+        ({**RUNNING, "ssh_host": "-oProxyCommand=id"}, "ssh_host"),
+        ({**RUNNING, "ssh_user": "root\n    ProxyCommand id"}, "ssh_user"),
     ],
 )
 @pytest.mark.parametrize(
