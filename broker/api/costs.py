@@ -11,8 +11,8 @@ from aiohttp import web
 from pydantic import BeforeValidator, Field
 
 from broker.api import shapes
+from broker.api.fields import Text
 from broker.api.http import Query, json_response, parse_query
-from broker.api.models import Text
 from broker.api.routes import Resource, Route, Tag
 from broker.decide.money import CURRENCY, LiveCosts, Period, Summary, month_of
 from broker.errors import NotFound

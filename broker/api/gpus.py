@@ -6,9 +6,8 @@ from aiohttp import web
 
 from broker.api import shapes
 from broker.api.answers import Answers, answer_of, conditional
-from broker.api.http import json_response, parse_query
+from broker.api.http import json_response
 from broker.api.inventory import present_offer
-from broker.api.models import NoQuery
 from broker.api.routes import Resource, Route, Tag
 from broker.decide.offers import GpuMarket, market_of, markets_of, parse_gpu_types, sort_listed
 from broker.errors import NotFound, ProviderUnavailable
@@ -23,7 +22,6 @@ class GpuRoutes(Resource):
         self._answers = Answers()
 
     async def list_all(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
         await self._inventory.ready()
         self._inventory.require_offers()
         revision = self._inventory.revision
@@ -36,7 +34,6 @@ class GpuRoutes(Resource):
         return conditional(request, answer)
 
     async def get(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
         await self._inventory.ready()
         self._inventory.require_offers()
         name = self._offered(request.match_info["gpu_type"])
@@ -63,7 +60,6 @@ class GpuRoutes(Resource):
             operation="list_gpus",
             tag=Tag.INVENTORY,
             summary="The GPU types on the market",
-            query=NoQuery,
             answers={200: shapes.GpuMarkets},
             errors=(ProviderUnavailable,),
             is_conditional=True,
@@ -77,7 +73,6 @@ class GpuRoutes(Resource):
             summary="One GPU type and its offers",
             description="Any spelling will do: `RTX 4090`, `rtx-4090`, `RTX_4090`.",
             names={"gpu_type": shapes.GpuType},
-            query=NoQuery,
             answers={200: shapes.GpuAvailability},
             errors=(NotFound, ProviderUnavailable),
         ),

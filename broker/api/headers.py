@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from broker.api.fields import LONGEST_TEXT
 from broker.api.idempotency import HEADER as IDEMPOTENCY_KEY
 from broker.api.idempotency import REPLAYED
 from broker.api.middleware import REQUEST_ID_HEADER
-from broker.api.models import LONGEST_TEXT
 from broker.api.schemas import Schema
 
 __all__ = [

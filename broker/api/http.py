@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
+from urllib.parse import unquote, unquote_to_bytes
 
 import orjson
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from broker.api.document import parse_document
 from broker.decide.money import shown
 from broker.decide.plain import instant_text
 from broker.errors import BrokerError, Detail, ValidationFailed
 
-M = TypeVar("M", bound=BaseModel)
+LARGEST_BODY = 1_000_000
+"""Bytes."""
+
+_LONGEST_PATH = 128
+_MOST_NAMED = 5
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_SUBJECT = re.compile(r"^\w+ should ")
+_TWICE = "may stand only once"
+_MESSAGES: Mapping[str, str] = {
+    "extra_forbidden": "is not known",
+    "missing": "is required",
+    "model_type": "must be a JSON object",
+    "dict_type": "must be an object",
+    "tuple_type": "must be a list",
+    "string_unicode": "must be Unicode text, without half a character (a lone surrogate)",
+}
+"""Where pydantic speaks of Python, or at length: type of the error -> what we say."""
+
+
+M = TypeVar("M", bound="RequestModel")
 
 
 class UnsupportedMediaType(BrokerError):
@@ -31,6 +53,11 @@ class RequestModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @classmethod
+    def contradictions(cls, given: Mapping[str, object]) -> Iterable[Detail]:  # noqa: ARG003
+        """What is wrong with the fields that are given, and those that are not, taken together."""
+        return ()
+
 
 class Query(RequestModel):
     """Base of query strings: every parameter may stand once."""
@@ -38,73 +65,98 @@ class Query(RequestModel):
 
 def parse_query(model: type[M], request: web.Request) -> M:
     """The query string as `model`; raises ValidationFailed naming every wrong parameter."""
-    repeated = [name for name in set(request.query) if len(request.query.getall(name)) > 1]
-    if repeated:
-        raise ValidationFailed(
-            "A query parameter stands more than once.",
-            details=[Detail(name, "may stand only once") for name in sorted(repeated)],
-        )
-    return _validated(model, dict(request.query), "query parameters")
+    problems = [
+        *(Detail(name, "is not UTF-8 in percent-encoding") for name in _undecodable(request)),
+        *(
+            Detail(name, _TWICE)
+            for name in sorted(set(request.query))
+            if _is_repeated(name, request)
+        ),
+    ]
+    return _validated(model, dict(request.query), "query parameters", problems)
+
+
+def _is_repeated(name: str, request: web.Request) -> bool:
+    return len(request.query.getall(name)) > 1
+
+
+def _undecodable(request: web.Request) -> Iterator[str]:
+    """The parameters whose percent-encoding says nothing."""
+    for parameter in request.raw_path.partition("?")[2].split("&"):
+        try:
+            unquote_to_bytes(parameter).decode()
+            is_wrong = _BAD_PERCENT.search(parameter) is not None
+        except UnicodeDecodeError:
+            is_wrong = True
+        if is_wrong:
+            yield unquote(parameter.partition("=")[0])
 
 
 async def parse_body(model: type[M], request: web.Request) -> M:
-    """The JSON body as `model`.
+    """The JSON body as `model`; no body is an empty object.
 
     Raises ValidationFailed naming every wrong field, and UnsupportedMediaType where the
     body is declared to be something else than JSON.
     """
-    raw = await request.read()
-    if raw and request.content_type != "application/json":
+    raw = await _read(request)
+    if not raw:
+        return _validated(model, {}, "fields")
+    _require_json(request)
+    document = parse_document(raw)
+    repeated = [Detail(path, _TWICE) for path in document.repeated]
+    return _validated(model, document.value, "fields", repeated)
+
+
+async def _read(request: web.Request) -> bytes:
+    if (size := request.content_length or 0) > LARGEST_BODY:
+        raise web.HTTPRequestEntityTooLarge(max_size=LARGEST_BODY, actual_size=size)
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise ValidationFailed("The body did not arrive whole.") from error
+
+
+def _require_json(request: web.Request) -> None:
+    if request.content_type != "application/json":
         raise UnsupportedMediaType
-    return _validated(model, _parse_json(raw), "fields")
+    if (request.charset or "utf-8").lower() not in _CHARSETS:
+        raise UnsupportedMediaType("The body must be JSON in UTF-8.")
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise UnsupportedMediaType("The body must not be compressed.")
 
 
-def _parse_json(raw: bytes) -> object:
+def _validated(model: type[M], value: object, what: str, problems: Sequence[Detail] = ()) -> M:
+    """`value` as `model`; raises ValidationFailed with these problems and all others."""
+    wrong = list(problems)
+    if isinstance(value, Mapping):
+        given = {name: one for name, one in value.items() if one is not None}
+        wrong += model.contradictions(given)
     try:
-        return json.loads(raw or b"{}", object_pairs_hook=_unique, parse_constant=_refuse_constant)
-    except RecursionError as error:
-        raise ValidationFailed("The body is nested too deeply.") from error
-    except ValueError as error:
-        if isinstance(error, _DuplicateKey):
-            details = [Detail(str(error), "may stand only once")]
-            raise ValidationFailed("A field stands more than once.", details=details) from error
-        raise ValidationFailed("The body is not valid JSON.") from error
-
-
-class _DuplicateKey(ValueError):
-    """A JSON object names a field twice."""
-
-
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    value: dict[str, Any] = {}
-    for key, item in pairs:
-        if key in value:
-            raise _DuplicateKey(key[:128])
-        value[key] = item
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
-
-
-def _validated(model: type[M], value: object, what: str) -> M:
-    try:
-        return model.model_validate(value)
+        made = model.model_validate(value)
     except ValidationError as error:
-        details = [_detail(item) for item in error.errors(include_url=False, include_input=False)]
-        names = ", ".join(detail.field for detail in details[:5] if detail.field)
-        raise ValidationFailed(f"Wrong {what}: {names or 'the body'}.", details=details) from error
+        wrong += [_detail(item) for item in error.errors(include_url=False, include_input=False)]
+    if wrong:
+        raise ValidationFailed(f"Wrong {what}: {_named(wrong)}.", details=wrong)
+    return made
+
+
+def _named(problems: Sequence[Detail]) -> str:
+    """The first of the fields."""
+    names = list(dict.fromkeys(problem.field or '""' for problem in problems))
+    shown, more = names[:_MOST_NAMED], len(names) - _MOST_NAMED
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _detail(item: Mapping[str, Any]) -> Detail:
-    path = ".".join(str(part) for part in item["loc"])[:128]
-    if item["type"] == "extra_forbidden":
-        return Detail(path, "is not known")
-    if item["type"] == "missing":
-        return Detail(path, "is required")
-    message = str(item["msg"]).removeprefix("Value error, ")
-    return Detail(path, message[:1].lower() + message[1:])
+    parts = [str(part) for part in item["loc"] if part != "[key]"]
+    path = ".".join(parts) if parts else "body"
+    message = _MESSAGES.get(item["type"]) or _reworded(item["msg"])
+    return Detail(path[:_LONGEST_PATH], message)
+
+
+def _reworded(message: str) -> str:
+    plain = _SUBJECT.sub("must ", message.removeprefix("Value error, "))
+    return plain[:1].lower() + plain[1:]
 
 
 def present_money(amount: Decimal) -> float | int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from aiohttp import web
 from pydantic import BaseModel
 
-from broker.api.models import LONGEST_TEXT
+from broker.api.fields import LONGEST_TEXT
 from broker.errors import Detail, ValidationFailed
 from broker.usecases.receipts import Keyed, Turn
 

@@ -13,8 +13,15 @@ from pydantic import AfterValidator, Field
 
 from broker.api import shapes
 from broker.api.answers import Answer, Answers, answer_of, conditional
+from broker.api.fields import (
+    SPELLED_NUMBER,
+    SPELLED_WHOLE,
+    LongText,
+    SpelledFraction,
+    SpelledTruth,
+    Text,
+)
 from broker.api.http import Query, encode, json_response, parse_query
-from broker.api.models import Fraction, NoQuery, Text
 from broker.api.present import present_warning
 from broker.api.routes import Resource, Route, Tag
 from broker.decide.offers import (
@@ -43,14 +50,16 @@ def _sort(text: str) -> str:
     return text
 
 
-Count = Annotated[int, Field(ge=0, le=_LARGEST)]
+Count = Annotated[int, Field(ge=0, le=_LARGEST), SPELLED_WHOLE]
+Price = Annotated[Decimal, Field(ge=0, le=_LARGEST), SPELLED_NUMBER]
+Cuda = Annotated[float, Field(ge=0, le=1000), SPELLED_NUMBER]
 
 
 class InventoryQuery(Query):
     """Which offers to list."""
 
     provider: Text | None = Field(None, description="Only this provider's.")
-    gpu_type: Annotated[str, Field(min_length=1, max_length=1024)] | None = Field(
+    gpu_type: LongText | None = Field(
         None,
         description="A GPU type, or several with commas; `A100*` takes all that begin so.",
         examples=["RTX 4090"],
@@ -59,20 +68,22 @@ class InventoryQuery(Query):
         None, description="Two letters are a country, more a part of the place."
     )
     min_vram: Count = Field(0, description="GB of memory of one GPU.")
-    max_price: Annotated[Decimal, Field(ge=0, le=_LARGEST)] | None = Field(
-        None, description="USD per hour for the whole offer."
-    )
+    max_price: Price | None = Field(None, description="USD per hour for the whole offer.")
     min_gpu_count: Count | None = Field(None, description="At least this many GPUs.")
     gpu_count: Count | None = Field(None, description="Another name for min_gpu_count.")
-    min_reliability: Fraction = Field(0, description="0 to 1.")
-    min_availability_confidence: Fraction = Field(0, description="0 to 1.")
-    min_cuda: Annotated[float, Field(ge=0, le=1000)] = Field(0, description="CUDA version.")
-    verified: bool | None = Field(None, description="Whether the machine is verified.")
+    min_reliability: SpelledFraction = Field(0, description="0 to 1.")
+    min_availability_confidence: SpelledFraction = Field(0, description="0 to 1.")
+    min_cuda: Cuda = Field(0, description="CUDA version.")
+    verified: SpelledTruth | None = Field(None, description="Whether the machine is verified.")
     template_hash_id: Text | None = Field(
         None, description="Only offers that this template can run on."
     )
-    limit: Annotated[int, Field(ge=1, le=MOST_ROWS)] = Field(MOST_ROWS, description="Rows.")
-    offset: Annotated[int, Field(ge=0, le=2**31)] = Field(0, description="Rows to leave out.")
+    limit: Annotated[int, Field(ge=1, le=MOST_ROWS), SPELLED_WHOLE] = Field(
+        MOST_ROWS, description="Rows."
+    )
+    offset: Annotated[int, Field(ge=0, le=2**31), SPELLED_WHOLE] = Field(
+        0, description="Rows to leave out."
+    )
     sort: Annotated[str, AfterValidator(_sort), Field(json_schema_extra={"enum": list(SORTS)})] = (
         Field(DEFAULT_SORT, description="By what; `-` descends; ties by id.")
     )
@@ -117,13 +128,11 @@ class InventoryRoutes(Resource):
         return answer_of(encoded, says={**encoded, "providers": ageless})
 
     async def get(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
         await self._inventory.ready()
         listed = self._inventory.get(request.match_info["id"])
         return conditional(request, answer_of(present_offer(listed)))
 
     async def compatible(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
         await self._inventory.ready()
         listed = self._inventory.get(request.match_info["id"])
         templates = await self._templates.compatible(listed.offer)
@@ -178,7 +187,6 @@ class InventoryRoutes(Resource):
             tag=Tag.INVENTORY,
             summary="Get an offer",
             names={"id": shapes.OfferId},
-            query=NoQuery,
             answers={200: shapes.Offer},
             errors=(NotFound, ProviderUnavailable),
             is_conditional=True,
@@ -192,7 +200,6 @@ class InventoryRoutes(Resource):
             summary="Templates that an offer can run",
             description="Empty for providers without templates.",
             names={"id": shapes.OfferId},
-            query=NoQuery,
             answers={200: shapes.CompatibleTemplates},
             errors=(NotFound, ProviderUnavailable),
         ),

@@ -9,6 +9,7 @@ import uuid
 from time import monotonic
 from typing import Protocol
 
+import orjson
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
@@ -47,6 +48,13 @@ class BadRequest(BrokerError):
     code = "validation_error"
 
 
+class ExpectationFailed(BrokerError):
+    """The only expectation that can be met is 100-continue."""
+
+    status = 417
+    code = "validation_error"
+
+
 class TrafficListener(Protocol):
     """Is told of every request, after its answer."""
 
@@ -60,11 +68,16 @@ def middlewares(listener: TrafficListener) -> list[Middleware]:
 
 @web.middleware
 async def _identified(request: web.Request, handler: Handler) -> web.StreamResponse:
-    given = request.headers.get(REQUEST_ID_HEADER, "")
-    request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+    request[REQUEST_ID] = request_id_of(request)
     response = await handler(request)
     response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
     return response
+
+
+def request_id_of(request: web.BaseRequest) -> str:
+    """The id that the client gave to its request; a new one where it gave none, or a bad one."""
+    given = request.headers.get(REQUEST_ID_HEADER, "")
+    return given if _REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
 
 
 def _measured(listener: TrafficListener) -> Middleware:
@@ -91,7 +104,7 @@ async def _explained(request: web.Request, handler: Handler) -> web.StreamRespon
     except BrokerError as error:
         return present_error(error, request[REQUEST_ID])
     except web.HTTPException as error:
-        return _present_http(error, request)
+        return present_http(error, request[REQUEST_ID])
     except asyncio.CancelledError:
         raise
     except Exception:
@@ -101,15 +114,23 @@ async def _explained(request: web.Request, handler: Handler) -> web.StreamRespon
         return present_error(BrokerError("Something went wrong here."), request[REQUEST_ID])
 
 
-def _present_http(error: web.HTTPException, request: web.Request) -> web.StreamResponse:
+def present_http(error: web.HTTPException, request_id: str) -> web.StreamResponse:
+    """An error of aiohttp in our shape; a redirection stays what it is.
+
+    A route that a provider brings tells its errors as JSON, which lacks nothing but the id.
+    """
     known: dict[int, BrokerError] = {
         404: NotFound("There is no such path."),
         405: MethodNotAllowed(),
         413: BodyTooLarge(),
+        417: ExpectationFailed(),
     }
     if error.status < _FIRST_ERROR:
         return error
-    answer = present_error(known.get(error.status, BadRequest()), request[REQUEST_ID])
+    if error.content_type == "application/json":
+        body = orjson.loads(error.text or "{}")
+        return json_response({**body, "request_id": request_id}, status=error.status)
+    answer = present_error(known.get(error.status, BadRequest()), request_id)
     if isinstance(error, web.HTTPMethodNotAllowed):
         answer.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
     return answer
@@ -126,4 +147,5 @@ def present_error(error: BrokerError, request_id: str) -> web.Response:
         body["details"] = [{"field": d.field, "message": d.message} for d in error.details]
     if error.retry_suggested is not None:
         body["retry_suggested"] = error.retry_suggested
-    return json_response({**body, **error.extra}, status=error.status)
+    headers = {REQUEST_ID_HEADER: request_id}
+    return json_response({**body, **error.extra}, status=error.status, headers=headers)

@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Annotated, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StrictBool,
-    StrictInt,
-    StrictStr,
-    model_validator,
+from pydantic import AfterValidator, ConfigDict, Field, JsonValue, StrictBool
+
+from broker.api.fields import (
+    JSON_NUMBER,
+    SPELLED_WHOLE,
+    Fraction,
+    Name,
+    Port,
+    Price,
+    PublicKey,
+    Script,
+    Text,
+    Value,
+    VariableName,
 )
-
 from broker.api.http import Query, RequestModel
+from broker.errors import Detail
 from broker.model import KeyType, RetryScope, Status, StoragePolicy, WorkloadType
 from providers.base import INCLUDED_DISK_GB, LaunchMode
 
-LONGEST_TEXT = 128
-LONGEST_SCRIPT = 16_384
 MOST_ENTRIES = 64
-
-
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must hold printable characters only")
-    return text
-
-
-def _script(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not hold a NUL character")
-    return text
-
-
-Text = Annotated[
-    StrictStr, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_printable)
-]
-Name = Annotated[StrictStr, Field(min_length=1, max_length=255), AfterValidator(_printable)]
-Script = Annotated[
-    StrictStr, Field(min_length=1, max_length=LONGEST_SCRIPT), AfterValidator(_script)
-]
-Value = Annotated[StrictStr, Field(max_length=4096), AfterValidator(_script)]
-VariableName = Annotated[
-    StrictStr, Field(max_length=LONGEST_TEXT, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-]
-Port = Annotated[StrictInt, Field(ge=1, le=65535)]
-Price = Annotated[Decimal, Field(gt=0, le=10_000)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 _CRITERIA = (
     "gpu_type",
@@ -62,6 +37,16 @@ _CRITERIA = (
     "min_cuda",
     "provider",
 )
+_IMAGES = ("docker_image", "model_id", "template_hash_id")
+"""What the machine is made to run, in entrypoint mode."""
+
+
+def _exactly_one_of(given: Mapping[str, object], *names: str) -> Iterable[Detail]:
+    present = [name for name in names if name in given]
+    if not present:
+        yield Detail(names[0], f"is required, or {' or '.join(names[1:])}")
+    elif len(present) > 1:
+        yield from (Detail(name, f"give only one of {', '.join(names)}") for name in present)
 
 
 def _one_of(*fields: str) -> list[JsonValue]:
@@ -103,17 +88,17 @@ class SessionCreate(RequestModel):
     consumer_id: Text = Field(description="Who the session is for.", examples=["my-application"])
     workload_type: WorkloadType = Field(description="What the machine is for.", examples=["llm"])
     offer_id: Text | None = Field(None, description="The offer to rent; or give criteria instead.")
-    reservation_hours: Annotated[StrictInt, Field(ge=1, le=12)] | None = Field(
+    reservation_hours: Annotated[int, Field(ge=1, le=12), JSON_NUMBER] | None = Field(
         None, description="How long, in hours."
     )
-    reservation_minutes: Annotated[StrictInt, Field(ge=1, le=720)] | None = Field(
+    reservation_minutes: Annotated[int, Field(ge=1, le=720), JSON_NUMBER] | None = Field(
         None, description="How long, in minutes; instead of reservation_hours."
     )
     gpu_type: Text | None = Field(None, description="Criterion: the GPU model.")
-    gpu_count: Annotated[StrictInt, Field(ge=1, le=64)] | None = Field(
+    gpu_count: Annotated[int, Field(ge=1, le=64), JSON_NUMBER] | None = Field(
         None, description="Criterion: at least this many GPUs."
     )
-    min_vram: Annotated[StrictInt, Field(ge=1, le=4096)] | None = Field(
+    min_vram: Annotated[int, Field(ge=1, le=4096), JSON_NUMBER] | None = Field(
         None, description="Criterion: GB of memory of one GPU."
     )
     max_price: Price | None = Field(
@@ -123,14 +108,14 @@ class SessionCreate(RequestModel):
         None, description="Criterion: two letters are a country, more a part of the place."
     )
     min_reliability: Fraction | None = Field(None, description="Criterion: 0 to 1.")
-    min_cuda: Annotated[float, Field(gt=0, le=100)] | None = Field(
+    min_cuda: Annotated[float, Field(gt=0, le=100), JSON_NUMBER] | None = Field(
         None, description="Criterion: CUDA version."
     )
     provider: Text | None = Field(None, description="Criterion: the marketplace.")
     allow_unverified: StrictBool = Field(
         default=False, description="Let unverified and less reliable offers fit as well."
     )
-    idle_threshold_minutes: Annotated[StrictInt, Field(ge=0, le=720)] = Field(
+    idle_threshold_minutes: Annotated[int, Field(ge=0, le=720), JSON_NUMBER] = Field(
         0, description="End the session after this long without work; 0 is never."
     )
     storage_policy: StoragePolicy = Field(
@@ -145,7 +130,7 @@ class SessionCreate(RequestModel):
     exposed_ports: Annotated[tuple[Port, ...], Field(max_length=MOST_ENTRIES)] = Field(
         (), description="Ports inside the machine to publish."
     )
-    disk_gb: Annotated[StrictInt, Field(ge=8, le=100_000)] | None = Field(
+    disk_gb: Annotated[int, Field(ge=8, le=100_000), JSON_NUMBER] | None = Field(
         None,
         description=f"GB of disk; {INCLUDED_DISK_GB} if not given. It cannot be changed later.",
     )
@@ -153,18 +138,18 @@ class SessionCreate(RequestModel):
     auto_retry: StrictBool = Field(
         default=False, description="Try other offers where one does not work."
     )
-    max_retries: Annotated[StrictInt, Field(ge=1, le=5)] = Field(
+    max_retries: Annotated[int, Field(ge=1, le=5), JSON_NUMBER] = Field(
         3, description="How many other offers at most."
     )
     retry_scope: RetryScope = Field(RetryScope.SAME_GPU, description="Which offers may stand in.")
-    ssh_public_key: Annotated[StrictStr, Field(max_length=LONGEST_SCRIPT)] | None = Field(
+    ssh_public_key: PublicKey | None = Field(
         None, description="Your own public key; then no private key is made or returned."
     )
     ssh_key_type: KeyType = Field(KeyType.ED25519, description="The kind of key pair to make.")
     managed_access: StrictBool = Field(
         default=True, description="Let the broker's own key on the machine too."
     )
-    ssh_timeout_minutes: Annotated[StrictInt, Field(ge=1, le=30)] | None = Field(
+    ssh_timeout_minutes: Annotated[int, Field(ge=1, le=30), JSON_NUMBER] | None = Field(
         None, description="How long the machine may take until its access is proved."
     )
     env: Annotated[dict[VariableName, Value], Field(max_length=MOST_ENTRIES)] = Field(
@@ -177,25 +162,22 @@ class SessionCreate(RequestModel):
     labels: Annotated[dict[Text, Value], Field(max_length=MOST_ENTRIES)] = Field(
         default_factory=dict, description="Labels of your own."
     )
-    hard_max_override: Annotated[StrictInt, Field(ge=1, le=720)] | None = Field(
+    hard_max_override: Annotated[int, Field(ge=1, le=720), JSON_NUMBER] | None = Field(
         None, description="Another hard maximum for this session, in hours (administrators)."
     )
     watchdog: StrictBool = Field(
         default=False, description="A switch in the machine that ends it without the broker."
     )
 
-    @model_validator(mode="after")
-    def _exactly_one_duration(self) -> Self:
-        if (self.reservation_hours is None) == (self.reservation_minutes is None):
-            raise ValueError("give either reservation_hours or reservation_minutes")
-        return self
-
-    @model_validator(mode="after")
-    def _offer_or_criteria(self) -> Self:
-        given = [name for name in _CRITERIA if getattr(self, name) is not None]
-        if self.offer_id is not None and given:
-            raise ValueError(f"give either offer_id or criteria ({', '.join(given)}), not both")
-        return self
+    @classmethod
+    def contradictions(cls, given: Mapping[str, object]) -> Iterable[Detail]:
+        yield from _exactly_one_of(given, "reservation_hours", "reservation_minutes")
+        if "offer_id" in given:
+            criteria = [name for name in _CRITERIA if name in given]
+            for name in ["offer_id", *criteria] if criteria else []:
+                yield Detail(name, "give either offer_id or criteria, not both")
+        if given.get("launch_mode") == LaunchMode.ENTRYPOINT and given.keys().isdisjoint(_IMAGES):
+            yield Detail("launch_mode", f"needs one of {', '.join(_IMAGES)}")
 
 
 class SessionExtend(RequestModel):
@@ -208,18 +190,16 @@ class SessionExtend(RequestModel):
         }
     )
 
-    additional_hours: Annotated[StrictInt, Field(ge=1, le=12)] | None = Field(
+    additional_hours: Annotated[int, Field(ge=1, le=12), JSON_NUMBER] | None = Field(
         None, description="How many hours more."
     )
-    additional_minutes: Annotated[StrictInt, Field(ge=1, le=720)] | None = Field(
+    additional_minutes: Annotated[int, Field(ge=1, le=720), JSON_NUMBER] | None = Field(
         None, description="How many minutes more; instead of additional_hours."
     )
 
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.additional_hours is None) == (self.additional_minutes is None):
-            raise ValueError("give either additional_hours or additional_minutes")
-        return self
+    @classmethod
+    def contradictions(cls, given: Mapping[str, object]) -> Iterable[Detail]:
+        return _exactly_one_of(given, "additional_hours", "additional_minutes")
 
 
 class SessionRekey(RequestModel):
@@ -227,7 +207,7 @@ class SessionRekey(RequestModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"ssh_key_type": "ed25519"}]})
 
-    ssh_public_key: Annotated[StrictStr, Field(max_length=LONGEST_SCRIPT)] | None = Field(
+    ssh_public_key: PublicKey | None = Field(
         None, description="Your own public key; then no private key is made or returned."
     )
     ssh_key_type: KeyType | None = Field(
@@ -250,13 +230,11 @@ class Heartbeat(RequestModel):
         }
     )
 
-    token: Annotated[StrictStr, Field(max_length=LONGEST_TEXT)] | None = Field(
-        None, description="The session_token of the creation.", repr=False
-    )
-    gpu_util: Annotated[float, Field(ge=0, le=100)] | None = Field(
+    token: Text | None = Field(None, description="The session_token of the creation.", repr=False)
+    gpu_util: Annotated[float, Field(ge=0, le=100), JSON_NUMBER] | None = Field(
         None, description="GPU utilisation in per cent."
     )
-    idle_seconds: Annotated[float, Field(ge=0, le=31_536_000)] | None = Field(
+    idle_seconds: Annotated[float, Field(ge=0, le=31_536_000), JSON_NUMBER] | None = Field(
         None, description="For how long nothing has been done."
     )
 
@@ -271,23 +249,17 @@ def _statuses(text: str) -> str:
 class SessionList(Query):
     """Which sessions to list."""
 
-    consumer_id: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)] | None = Field(
-        None, description="Only this consumer's."
-    )
+    consumer_id: Text | None = Field(None, description="Only this consumer's.")
     status: Annotated[str, AfterValidator(_statuses)] | None = Field(
         None, description="One status, or several with commas.", examples=["running,stopping"]
     )
-    provider: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)] | None = Field(
-        None, description="Only this provider's."
-    )
-    limit: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+    provider: Text | None = Field(None, description="Only this provider's.")
+    limit: Annotated[int, Field(ge=1, le=1000), SPELLED_WHOLE] | None = Field(
         None, description="Rows; all if not given."
     )
-    offset: Annotated[int, Field(ge=0, le=2**31)] = Field(0, description="Rows to leave out.")
-
-
-class NoQuery(Query):
-    """A route without parameters."""
+    offset: Annotated[int, Field(ge=0, le=2**31), SPELLED_WHOLE] = Field(
+        0, description="Rows to leave out."
+    )
 
 
 class NoBody(RequestModel):

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from aiohttp import web
 
 from broker.api import shapes
-from broker.api.http import json_response, parse_body, parse_query
-from broker.api.models import Heartbeat, NoQuery
+from broker.api.http import json_response, parse_body
+from broker.api.models import Heartbeat
 from broker.api.present import present_diagnostics, present_event
 from broker.api.routes import Resource, Route, Tag
 from broker.errors import NotFound, ValidationFailed
@@ -33,14 +33,12 @@ class ObservationRoutes(Resource):
         self._now = now
 
     async def diagnostics(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
         session = await self._sessions.get(request.match_info["id"])
         if session.status is not Status.RUNNING or session.running_at is None:
             raise ValidationFailed(f"The session is {session.status}, not running.")
         return json_response(present_diagnostics(session, session.running_at, self._now()))
 
     async def events(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
         session = await self._sessions.get(request.match_info["id"])
         events = await self._store.events(session_id=session.id)
         shown = [present_event(event) for event in events]
@@ -48,7 +46,6 @@ class ObservationRoutes(Resource):
         return json_response(answer)
 
     async def heartbeat(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
         body = await parse_body(Heartbeat, request)
         idle_for = None if body.idle_seconds is None else timedelta(seconds=body.idle_seconds)
         session = await self._idle.heartbeat(
@@ -67,7 +64,6 @@ class ObservationRoutes(Resource):
             summary="Look closer at a running session",
             description="400 unless the session is running.",
             names=_NAMES,
-            query=NoQuery,
             answers={200: shapes.Diagnostics},
             errors=(NotFound,),
         ),
@@ -80,7 +76,6 @@ class ObservationRoutes(Resource):
             summary="What happened to a session",
             description="The oldest first.",
             names=_NAMES,
-            query=NoQuery,
             answers={200: shapes.Events},
             errors=(NotFound,),
         ),
@@ -93,7 +88,6 @@ class ObservationRoutes(Resource):
             summary="Report activity",
             description="From inside the machine with its `token`, or from outside without.",
             names=_NAMES,
-            query=NoQuery,
             body=Heartbeat,
             answers={200: shapes.Idleness},
             errors=(WrongToken, NotFound),

@@ -6,8 +6,8 @@ from aiohttp import web
 from pydantic import Field
 
 from broker.api import shapes
+from broker.api.fields import Text
 from broker.api.http import Query, json_response, parse_query
-from broker.api.models import Text
 from broker.api.routes import Resource, Route, Tag
 from broker.decide.confidence import Troubled
 from broker.decide.offers import parse_gpu_types

@@ -41,9 +41,7 @@ def describe_problems(route: Route, components: Mapping[str, Schema]) -> dict[in
 
 def _everywhere(route: Route) -> Iterable[Problem]:
     """What is answered before a handler is asked, and what nobody foresaw."""
-    yield BrokerError
-    if route.query is not None:
-        yield ValidationFailed
+    yield from (BrokerError, ValidationFailed)
     if route.body is not None:
         yield from (UnsupportedMediaType, BodyTooLarge)
     if route.is_keyed:

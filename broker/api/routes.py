@@ -11,6 +11,7 @@ from typing import ClassVar
 from aiohttp import hdrs, web
 from pydantic import BaseModel
 
+from broker.api.http import Query, parse_query
 from broker.errors import BrokerError
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
@@ -59,7 +60,8 @@ class Route:
     """What the handler may raise, beside what every route may."""
     names: Mapping[str, object] = field(default_factory=dict)
     """Parameter of the path -> its type."""
-    query: type[BaseModel] | None = None
+    query: type[Query] | None = None
+    """What its handler reads of the query string; None: parameters are wrong."""
     body: type[BaseModel] | None = None
     is_conditional: bool = False
     """Its answer carries an ETag, and If-None-Match gives 304."""
@@ -75,7 +77,17 @@ class Resource:
     def mount_on(self, application: web.Application) -> None:
         """Serve these routes; what answers GET answers HEAD too."""
         for route in self.ROUTES:
-            handler = MethodType(route.handler, self)
+            handler: Handler = MethodType(route.handler, self)
+            if route.query is None:
+                handler = _without_parameters(handler)
             application.router.add_route(route.method, route.path, handler)
             if route.method == hdrs.METH_GET:
                 application.router.add_route(hdrs.METH_HEAD, route.path, handler)
+
+
+def _without_parameters(handler: Handler) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        parse_query(Query, request)
+        return await handler(request)
+
+    return handle

@@ -12,7 +12,6 @@ from broker.api.http import json_response, parse_body, parse_query
 from broker.api.idempotency import parse_keyed, replay_headers
 from broker.api.models import (
     NoBody,
-    NoQuery,
     SessionCreate,
     SessionExtend,
     SessionList,
@@ -66,7 +65,6 @@ class SessionRoutes(Resource):
         self._objects = SessionObjects(store, now)
 
     async def create(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
         body = await parse_body(SessionCreate, request)
         confidential = Confidential(env=body.env, on_start_cmd=body.on_start_cmd)
         async with self._receipts.turn(parse_keyed(request, body)) as turn:
@@ -100,11 +98,9 @@ class SessionRoutes(Resource):
         return json_response(answer)
 
     async def get(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
         return json_response(await self._objects.one(request.match_info["id"]))
 
     async def delete(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
         session = await self._sessions.delete(request.match_info["id"])
         ended: shapes.EndedSession = {"message": "session destroyed", "session_id": session.id}
         if session.is_final:
@@ -113,7 +109,6 @@ class SessionRoutes(Resource):
         return json_response(ending, status=202)
 
     async def done(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
         await parse_body(NoBody, request)
         session_id = request.match_info["id"]
         await self._sessions.done(session_id)
@@ -124,7 +119,6 @@ class SessionRoutes(Resource):
         return json_response(answer)
 
     async def extend(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
         body = await parse_body(SessionExtend, request)
         by = timedelta(hours=body.additional_hours or 0, minutes=body.additional_minutes or 0)
         session_id = request.match_info["id"]
@@ -138,7 +132,6 @@ class SessionRoutes(Resource):
         return json_response(answer, headers=replay_headers(turn))
 
     async def rekey(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
         body = await parse_body(SessionRekey, request)
         async with self._receipts.turn(parse_keyed(request, body)) as turn:
             session, secrets = await self._rekeying.rekey(
@@ -168,7 +161,6 @@ class SessionRoutes(Resource):
                 "poll the session until its `status` is `running`. Both secrets are told once: "
                 "send an Idempotency-Key, and a lost reply is no lost machine."
             ),
-            query=NoQuery,
             body=SessionCreate,
             answers={201: shapes.CreatedSession},
             errors=(
@@ -205,7 +197,6 @@ class SessionRoutes(Resource):
             tag=Tag.SESSIONS,
             summary="Get a session",
             names=_NAMES,
-            query=NoQuery,
             answers={200: shapes.Session},
             errors=(NotFound,),
         ),
@@ -221,7 +212,6 @@ class SessionRoutes(Resource):
                 "goes on by itself. Repeat it as you like."
             ),
             names=_NAMES,
-            query=NoQuery,
             answers={200: shapes.EndedSession, 202: shapes.EndingSession},
             errors=(NotFound,),
         ),
@@ -234,7 +224,6 @@ class SessionRoutes(Resource):
             summary="Signal that the work is complete",
             description="Does not wait for the end; 409 where the session has ended already.",
             names=_NAMES,
-            query=NoQuery,
             body=NoBody,
             answers={200: shapes.DoneSession},
             errors=(NotFound, Conflict),
@@ -248,7 +237,6 @@ class SessionRoutes(Resource):
             summary="Extend a session",
             description="The whole reservation stays within the hard maximum.",
             names=_NAMES,
-            query=NoQuery,
             body=SessionExtend,
             answers={200: shapes.ExtendedSession},
             errors=(NotFound, Conflict, HardMaxExceeded),
@@ -266,7 +254,6 @@ class SessionRoutes(Resource):
                 "before it stops working."
             ),
             names=_NAMES,
-            query=NoQuery,
             body=SessionRekey,
             answers={200: shapes.RekeyedSession},
             errors=(NotFound, Conflict, NoLoginYet),

@@ -10,8 +10,9 @@ from aiohttp import hdrs, web
 from pydantic import Field
 
 from broker.api import shapes
+from broker.api.fields import SpelledTruth
 from broker.api.http import Query, json_response, parse_body, parse_query
-from broker.api.models import NoBody, NoQuery
+from broker.api.models import NoBody
 from broker.api.routes import Media, Resource, Route, Tag
 from broker.usecases.accounts import Account, Accounts
 
@@ -44,7 +45,7 @@ class Pulse(Protocol):
 class SweepQuery(Query):
     """How to sweep."""
 
-    dry_run: Annotated[bool, Field(description="Only tell what would be done.")] = True
+    dry_run: Annotated[SpelledTruth, Field(description="Only tell what would be done.")] = True
 
 
 class SystemRoutes(Resource):
@@ -90,8 +91,7 @@ class SystemRoutes(Resource):
         headers = {hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=await self._expose(), headers=headers)
 
-    async def providers(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
+    async def providers(self, _: web.Request) -> web.Response:
         accounts = await self._accounts.look()
         answer: shapes.Accounts = {"providers": [_present_account(one) for one in accounts]}
         return json_response(answer)
@@ -138,7 +138,6 @@ class SystemRoutes(Resource):
             tag=Tag.OPERATION,
             summary="The marketplaces",
             description="How each account is, what it can do, and which machines it holds.",
-            query=NoQuery,
             answers={200: shapes.Accounts},
         ),
         Route(

@@ -6,8 +6,8 @@ from aiohttp import web
 from pydantic import Field
 
 from broker.api import shapes
+from broker.api.fields import Text
 from broker.api.http import Query, json_response, parse_query
-from broker.api.models import NoQuery, Text
 from broker.api.present import present_warning
 from broker.api.routes import Resource, Route, Tag
 from broker.decide.templates import parse_docker_flags
@@ -39,7 +39,6 @@ class TemplateRoutes(Resource):
         return json_response(answer)
 
     async def get(self, request: web.Request) -> web.Response:
-        parse_query(NoQuery, request)
         template = await self._templates.get(request.match_info["hash_id"])
         return json_response(present_template(template))
 
@@ -63,7 +62,6 @@ class TemplateRoutes(Resource):
             tag=Tag.TEMPLATES,
             summary="Get a template",
             names={"hash_id": shapes.TemplateId},
-            query=NoQuery,
             answers={200: shapes.Template},
             errors=(NotFound, ProviderUnavailable),
         ),

@@ -12,9 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from aiohttp import web
-
 from broker.app.build import Parts, built
+from broker.app.listening import listening, url_of
 from broker.app.timers import Timers
 from broker.app.web import build_application
 from broker.config import Settings
@@ -24,9 +23,6 @@ from broker.store.lock import DatabaseLock, LockHeld
 from providers.label import parse_label
 
 log = logging.getLogger(__name__)
-
-IN_FLIGHT_PATIENCE = 7.0
-"""Seconds that requests in flight get at a stop."""
 
 LISTING_PATIENCE = timedelta(seconds=10)
 """How long a provider that cannot be listed may hold up the start."""
@@ -110,21 +106,13 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
     try:
         async with built(settings) as parts:
             daemon = Daemon(parts)
-            runner = web.AppRunner(
-                build_application(parts, daemon),
-                access_log=None,
-                handle_signals=False,
-                shutdown_timeout=IN_FLIGHT_PATIENCE,
-            )
-            await runner.setup()
-            try:
-                url = await _listen(runner, settings)
+            async with listening(build_application(parts, daemon), settings) as url:
                 lock.announce(url)
                 daemon.start()
-                yield Serving(url, parts)
-            finally:
-                await daemon.stop()
-                await runner.cleanup()
+                try:
+                    yield Serving(url, parts)
+                finally:
+                    await daemon.stop()
     finally:
         lock.release()
 
@@ -158,29 +146,10 @@ def run(settings: Settings) -> int:
 
 def _lock(settings: Settings) -> DatabaseLock:
     try:
-        return DatabaseLock.acquire(settings.database_path, _url(settings, settings.server.port))
+        return DatabaseLock.acquire(settings.database_path, url_of(settings, settings.server.port))
     except LockHeld as error:
         message = f"Another gpu-broker (process {error.pid}) works on {settings.database_path}."
         raise StartupError(message) from error
-
-
-async def _listen(runner: web.AppRunner, settings: Settings) -> str:
-    server = settings.server
-    site = web.TCPSite(runner, server.host, server.port)
-    try:
-        await site.start()
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno else "no such address"
-        message = f"Cannot listen on {server.host}:{server.port}: {why}. Choose another --port."
-        raise StartupError(message) from error
-    port = runner.addresses[0][1]
-    return _url(settings, port)
-
-
-def _url(settings: Settings, port: int) -> str:
-    host = settings.server.host
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 (not bound here)
-    return f"http://{f'[{host}]' if ':' in host and '[' not in host else host}:{port}"
 
 
 def _tell_of_end(task: asyncio.Task[None]) -> None:

@@ -14,6 +14,7 @@ from broker.api import shapes
 from broker.api.costs import CostRoutes
 from broker.api.documentation import DocumentationRoutes
 from broker.api.gpus import GpuRoutes
+from broker.api.http import LARGEST_BODY
 from broker.api.inventory import InventoryRoutes
 from broker.api.middleware import middlewares
 from broker.api.observations import ObservationRoutes
@@ -30,8 +31,6 @@ from broker.decide.money import live_costs
 from broker.metrics import Snapshot
 from broker.usecases.accounts import Accounts
 from broker.usecases.costs import Costs
-
-LARGEST_BODY = 1_000_000
 
 
 @runtime_checkable

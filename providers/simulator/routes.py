@@ -30,7 +30,7 @@ def fault_routes(book: FaultBook) -> list[web.RouteDef]:
         try:
             book.add(parse_fault(await _body(request)))
         except FaultInvalid as error:
-            return _refused(error)
+            raise _refusal(error) from error
         return _listed(book, status=201)
 
     async def clear(request: web.Request) -> web.Response:  # noqa: ARG001
@@ -47,7 +47,7 @@ def fault_routes(book: FaultBook) -> list[web.RouteDef]:
 async def _body(request: web.Request) -> object:
     try:
         return json.loads(await request.read())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FaultInvalid([Problem("body", "is not JSON")]) from error
 
 
@@ -56,16 +56,13 @@ def _listed(book: FaultBook, *, status: int = 200) -> web.Response:
     return web.json_response({"faults": faults, "count": len(faults)}, status=status)
 
 
-def _refused(error: FaultInvalid) -> web.Response:
-    details = [{"field": field, "message": message} for field, message in error.problems]
-    return web.json_response(
-        {
-            "error": f"This misfortune cannot be scripted: {error}.",
-            "code": "validation_error",
-            "details": details,
-        },
-        status=400,
-    )
+def _refusal(error: FaultInvalid) -> web.HTTPException:
+    body = {
+        "error": f"This misfortune cannot be scripted: {error}.",
+        "code": "validation_error",
+        "details": [{"field": field, "message": message} for field, message in error.problems],
+    }
+    return web.HTTPBadRequest(text=json.dumps(body), content_type="application/json")
 
 
 def _loopback_only(handler: Handler) -> Handler:
@@ -79,7 +76,7 @@ def _loopback_only(handler: Handler) -> Handler:
             "error": "Misfortunes can be scripted from this computer only.",
             "code": "permission_denied",
         }
-        return web.json_response(body, status=403)
+        raise web.HTTPForbidden(text=json.dumps(body), content_type="application/json")
 
     return guarded
 

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from broker.app import daemon
+from broker.app import listening
 from broker.clock import utcnow
 from broker.decide import moves
 from broker.decide.lease import grant_lease
@@ -296,7 +296,7 @@ async def test_a_stop_in_the_middle_of_a_creation_loses_no_machine(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The request is cut; the machine that it made is found, and no second one is rented."""
-    monkeypatch.setattr(daemon, "IN_FLIGHT_PATIENCE", 0.1)
+    monkeypatch.setattr(listening, "IN_FLIGHT_PATIENCE", 0.1)
     async with serve() as broker:
         create = market(broker).create
         is_made = asyncio.Event()
