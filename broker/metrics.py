@@ -248,7 +248,8 @@ class Metrics:
         if session.is_final:
             reason = session.reason or Reason.INTERNAL_ERROR
             self._ended.labels(session.offer.provider, reason).inc()
-            self._observe(self._reap_seconds, session.due_at, session.stopped_at)
+            gone_at = change.attempt.gone_at if change.attempt is not None else None
+            self._observe(self._reap_seconds, session.due_at, gone_at)
 
     def _verified(self, session: Session, attempt: Attempt | None) -> None:
         accepted_at = attempt.accepted_at if attempt is not None else None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from prometheus_client.parser import text_string_to_metric_families
-
+from broker.decide import moves
 from broker.decide.spending import Spending
 from broker.metrics import Metrics, Snapshot
 from broker.model import LIVE, Reason, Status
-
-PROVIDERS = ("here", "there")
-NOTHING = Snapshot(sessions={}, burn={}, accrued={}, offers={}, inventory_age={})
+from tests.builders import LATER, NOW, PROVISIONING, STOPPING, VERIFIED
+from tests.unit.exposition import NOTHING, PROVIDERS, exposed, kinds, samples
 
 NAMES = {
     "gpu_burn_dollars_per_hour": ("gauge", {"provider"}),
@@ -37,22 +36,6 @@ NAMES = {
 }
 """Name -> type and labels."""
 
-Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def metrics() -> Metrics:
-    """The metrics of a broker that has just begun."""
-    return Metrics(PROVIDERS, Spending())
-
-
-def samples(exposed: bytes) -> Samples:
-    """Name and labels -> value."""
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(exposed.decode())
-        for sample in family.samples
-    }
-
 
 def labelled(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
     """The key of a sample."""
@@ -61,25 +44,15 @@ def labelled(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]
 
 def test_the_names_types_and_labels_are_those_that_are_promised() -> None:
     """No more and no fewer, the standard ones of a process aside."""
-    broker = metrics()
-    broker.request_answered("GET", "/health", 200, 0.001)
-    families = text_string_to_metric_families(broker.expose(NOTHING).decode())
-    found = {
-        f"{family.name}_total" if family.type == "counter" else family.name: (
-            family.type,
-            {name for sample in family.samples for name in sample.labels} - {"le"},
-        )
-        for family in families
-    }
-
+    found = kinds()
     own = {name: kind for name, kind in found.items() if name.startswith(("gpu_", "http_"))}
-    assert own == NAMES
+    assert own == {name: (kind, frozenset(labels)) for name, (kind, labels) in NAMES.items()}
     assert {name.partition("_")[0] for name in found.keys() - own.keys()} == {"process", "python"}
 
 
 def test_every_provider_has_its_series_at_zero_from_the_start() -> None:
     """A rate over the first event needs the zero before it."""
-    told = samples(metrics().expose(NOTHING))
+    told = samples(exposed())
     operations = ("list_offers", "list_instances", "get", "create", "destroy")
     expected = [
         labelled(name, provider=provider, **labels)
@@ -110,10 +83,25 @@ def test_a_provider_that_is_not_configured_any_more_shows_what_it_still_costs() 
         offers={},
         inventory_age={"here": timedelta(seconds=3)},
     )
-    told = samples(metrics().expose(seen))
+    told = samples(exposed(seen))
 
     assert told[labelled("gpu_sessions_active", provider="former", status="stopping")] == 1
     assert told[labelled("gpu_burn_dollars_per_hour", provider="former")] == 0.4
     assert told[labelled("gpu_cost_accrued_dollars_total", provider="former")] == 7
     assert told[labelled("gpu_inventory_age_seconds", provider="here")] == 3
     assert "long ago" not in {value for _, labels in told for _, value in labels}
+
+
+def test_the_delay_of_an_end_is_that_of_a_machine() -> None:
+    """From the instant at which it was due to the proof; where none was left nothing is late."""
+    metrics = Metrics(PROVIDERS, Spending())
+    due = replace(STOPPING, due_at=NOW)
+    for change in (
+        moves.give_up(PROVISIONING, Reason.OFFER_GONE, "gone", LATER),
+        moves.gone(due, VERIFIED, "not found", LATER),
+    ):
+        metrics.session_changed(change, change.session)
+    told = samples(metrics.expose(NOTHING).decode())
+
+    assert told[labelled("gpu_reap_delay_seconds_count")] == 1
+    assert told[labelled("gpu_reap_delay_seconds_sum")] == (LATER - NOW).total_seconds()
