@@ -49,8 +49,9 @@ _OTHER_SPELLINGS = {
 }
 
 _VENDOR_WORDS = frozenset({"nvidia", "geforce", "amd", "gpu", "generation", "edition", "blackwell"})
+_WORD = re.compile(r"\d{1,3} gi?b\b|[^\W_]+")
 _GLUED_VENDOR = re.compile(r"^(?:nvidia)?(?:geforce)?(?=.)")
-_MEMORY = re.compile(r"\d+(?:g|gb|gib)|hbm\d?e?")
+_MEMORY = re.compile(r"\d+ ?(?:g|gb|gib)|hbm\d?e?")
 _FORM_FACTOR = re.compile(r"pcie|sxm\d?|nvl|dgxs|fhhl")
 _SUPER = re.compile(r"(?P<model>.* \d+) ?S(?P<ti> Ti)?")
 
@@ -69,6 +70,18 @@ def gpu_type(name: str) -> str:
         (_DISPLAY[key] for key in _keys(words) if key in _DISPLAY),
         " ".join(name.split()),
     )
+
+
+@lru_cache(maxsize=4096)
+def gpu_key(name: str) -> str:
+    """What all spellings of one GPU have in common, and no other GPU has."""
+    return "".join(_words(gpu_type(name))) or name.strip().casefold()
+
+
+def has_prefix(name: str, prefix: str) -> bool:
+    """Whether some spelling of the GPU that is called `name` begins with `prefix`."""
+    begin = "".join(_words(prefix))
+    return any(key.startswith(begin) for key in _spellings(gpu_type(name)))
 
 
 @lru_cache(maxsize=4096)
@@ -101,7 +114,7 @@ def nominal_vram_gb(mib: int) -> int:
 
 def _words(name: str) -> tuple[str, ...]:
     """Lower-case words of `name` that tell something about the GPU."""
-    words = (_GLUED_VENDOR.sub("", word) for word in re.findall(r"[a-z0-9]+", name.lower()))
+    words = (_GLUED_VENDOR.sub("", word) for word in _WORD.findall(name.lower()))
     return tuple(word for word in words if word not in _VENDOR_WORDS)
 
 
@@ -134,8 +147,9 @@ def _spellings(display: str) -> Iterator[str]:
     yield "".join(_words(display))
     if match := _SUPER.fullmatch(display):
         yield "".join(_words(f"{match['model']}{match['ti'] or ''} super"))
-    if display.startswith("Tesla "):
-        yield "".join(_words(display.removeprefix("Tesla ")))
+    for family in ("Tesla ", "Instinct", "RTX A"):
+        if display.startswith(family):
+            yield "".join(_words(display.removeprefix(family.removesuffix("A"))))
     if display.startswith("Q RTX "):
         yield "".join(_words(f"Quadro {display.removeprefix('Q ')}"))
 

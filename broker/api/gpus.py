@@ -12,6 +12,7 @@ from broker.api.routes import Resource, Route, Tag
 from broker.decide.offers import GpuMarket, market_of, markets_of, parse_gpu_types, sort_listed
 from broker.errors import NotFound, ProviderUnavailable
 from broker.usecases.inventory import Inventory
+from providers.gpus import gpu_key
 
 
 class GpuRoutes(Resource):
@@ -45,11 +46,14 @@ class GpuRoutes(Resource):
         return json_response(answer)
 
     def _offered(self, spelling: str) -> str:
-        """The name of the type that is on the market, be it taken now; raises NotFound."""
-        asked = parse_gpu_types(spelling).exact
+        """The name of the type that is on the market, be it taken now.
+
+        Raises NotFound, or ProviderUnavailable where not everything can be read.
+        """
         for name in self._inventory.gpu_types:
-            if name.casefold() in asked:
+            if gpu_key(name) == gpu_key(spelling):
                 return name
+        self._inventory.require_all()
         raise NotFound("No offer has this GPU type: /api/v1/gpus lists those there are.")
 
     ROUTES = (

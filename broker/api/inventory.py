@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
@@ -71,6 +72,7 @@ class InventoryQuery(Query):
     max_price: Price | None = Field(None, description="USD per hour for the whole offer.")
     min_gpu_count: Count | None = Field(None, description="At least this many GPUs.")
     gpu_count: Count | None = Field(None, description="Another name for min_gpu_count.")
+    gpu_count_exact: Count | None = Field(None, description="Exactly this many GPUs.")
     min_reliability: SpelledFraction = Field(0, description="0 to 1.")
     min_availability_confidence: SpelledFraction = Field(0, description="0 to 1.")
     min_cuda: Cuda = Field(0, description="CUDA version.")
@@ -110,8 +112,9 @@ class InventoryRoutes(Resource):
         await inventory.ready()
         inventory.require_known(query.provider)
         template = await self._template(query)
-        inventory.require_offers()
-        found = inventory.search(_filter(query, template), query.sort)
+        wanted = _filter(query, template)
+        inventory.require_offers(wanted.provider)
+        found = inventory.search(wanted, query.sort)
         offers = [present_offer(row) for row in found[query.offset : query.offset + query.limit]]
         warnings = [*inventory.warnings(), *self._advice(query, template)]
         body: shapes.Offers = {
@@ -124,13 +127,18 @@ class InventoryRoutes(Resource):
             "warnings": [present_warning(warned) for warned in warnings],
         }
         ageless = {name: {**r, "age_seconds": None} for name, r in body["providers"].items()}
-        encoded = {**body, "offers": orjson.Fragment(encode(offers))}
-        return answer_of(encoded, says={**encoded, "providers": ageless})
+        encoded = encode(offers)
+        return answer_of(
+            {**body, "offers": orjson.Fragment(encoded)},
+            says={**body, "offers": orjson.Fragment(_timeless(encoded)), "providers": ageless},
+        )
 
     async def get(self, request: web.Request) -> web.Response:
         await self._inventory.ready()
-        listed = self._inventory.get(request.match_info["id"])
-        return conditional(request, answer_of(present_offer(listed)))
+        offer = present_offer(self._inventory.get(request.match_info["id"]))
+        return conditional(
+            request, answer_of(offer, says=orjson.Fragment(_timeless(encode(offer))))
+        )
 
     async def compatible(self, request: web.Request) -> web.Response:
         await self._inventory.ready()
@@ -141,6 +149,8 @@ class InventoryRoutes(Resource):
             "compatible_templates": [_present_brief(template) for template in templates],
             "count": len(templates),
         }
+        if not self._templates.has_any(listed.offer.provider):
+            answer["note"] = f"{listed.offer.provider} has no templates."
         return json_response(answer)
 
     async def _template(self, query: InventoryQuery) -> Template | None:
@@ -213,6 +223,7 @@ def _filter(query: InventoryQuery, template: Template | None) -> Filter:
         gpu_types=parse_gpu_types(query.gpu_type) if query.gpu_type else None,
         location=query.location,
         min_gpu_count=count or 1,
+        gpu_count_exact=query.gpu_count_exact,
         min_vram=query.min_vram,
         max_price=query.max_price,
         min_reliability=query.min_reliability,
@@ -249,6 +260,14 @@ def present_offer(listed: Listed) -> shapes.Offer:
         "fetched_at": offer.fetched_at,
         "cuda_version": offer.cuda_version,
     }
+
+
+def _timeless(offers: bytes) -> bytes:
+    """What encoded offers say whenever they are read."""
+    return _READ_AT.sub(b"", offers)
+
+
+_READ_AT = re.compile(rb'"fetched_at":"[^"]*"')
 
 
 def _present_hours(longest: timedelta | None) -> float:

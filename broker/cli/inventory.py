@@ -35,6 +35,7 @@ Examples:
 @click.option("--min-vram", type=int, help="At least this much memory per GPU, in GB.")
 @click.option("--max-price", type=float, help="At most this many USD per hour.")
 @click.option("--min-gpu-count", "--gpu-count", type=int, help="At least this many GPUs.")
+@click.option("--gpu-count-exact", type=int, help="Exactly this many GPUs.")
 @click.option("--min-reliability", type=float, help="At least this reliability, 0 to 1.")
 @click.option("--min-availability-confidence", type=float, help="At least this sure, 0 to 1.")
 @click.option("--min-cuda", type=float, help="At least this CUDA version.")

@@ -7,13 +7,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from statistics import median
 
 from broker.decide.money import shown
 from broker.decide.templates import Condition, holds
 from providers.base import INCLUDED_DISK_GB, Offer
-from providers.gpus import gpu_type
+from providers.gpus import gpu_key, has_prefix
 
 TRUSTED_RELIABILITY = 0.9
 """From here on a verified offer is rented by criteria; or where its reliability is unknown."""
@@ -46,39 +45,32 @@ class GpuTypes:
     """GPU types as a consumer names them."""
 
     exact: frozenset[str]
+    """Keys of their names, whichever way these are spelled."""
     prefixes: tuple[str, ...]
 
     def __contains__(self, name: str) -> bool:
-        return name.casefold() in self.exact or _bare(name).startswith(self.prefixes)
+        return gpu_key(name) in self.exact or any(has_prefix(name, p) for p in self.prefixes)
 
 
 def parse_gpu_types(text: str) -> GpuTypes:
     """A comma list of names, spelled in any way; `A100*` takes all that begin with A100."""
     names = _names(text)
-    prefixes = tuple(_bare(name) for name in names if name.endswith("*"))
-    exact = frozenset(gpu_type(name).casefold() for name in names if not name.endswith("*"))
+    prefixes = tuple(name.removesuffix("*") for name in names if name.endswith("*"))
+    exact = frozenset(gpu_key(name) for name in names if not name.endswith("*"))
     return GpuTypes(exact, prefixes)
 
 
 def near_misses(text: str, offered: Collection[str]) -> dict[str, list[str]]:
     """Names in a comma list that nothing offered has, and the offered names that begin so."""
-    known = {name.casefold() for name in offered}
-    missing = [name for name in _names(text) if gpu_type(name).casefold() not in known]
-    similar = {name: sorted(o for o in offered if _begins(o, name)) for name in missing}
-    return {name: names for name, names in similar.items() if names and not name.endswith("*")}
+    known = {gpu_key(name) for name in offered}
+    plain = [name for name in _names(text) if any(map(str.isalnum, name)) and name[-1] != "*"]
+    missing = [name for name in plain if gpu_key(name) not in known]
+    similar = {name: sorted(o for o in offered if has_prefix(o, name)) for name in missing}
+    return {name: names for name, names in similar.items() if names}
 
 
 def _names(text: str) -> list[str]:
     return [name for part in text.split(",") if (name := part.strip())]
-
-
-def _begins(offered: str, name: str) -> bool:
-    return bool(_bare(name)) and _bare(offered).startswith(_bare(name))
-
-
-@lru_cache(maxsize=4096)
-def _bare(name: str) -> str:
-    return "".join(filter(str.isalnum, name.casefold()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +81,7 @@ class Filter:
     gpu_types: GpuTypes | None = None
     location: str | None = None
     min_gpu_count: int = 1
+    gpu_count_exact: int | None = None
     min_vram: int = 0
     """Nominal GB of one GPU."""
     max_price: Decimal | None = None
@@ -107,6 +100,7 @@ def matches(listed: Listed, wanted: Filter, disk_gb: int = INCLUDED_DISK_GB) -> 
         (wanted.provider is None or offer.provider == wanted.provider)
         and (wanted.gpu_types is None or offer.gpu_type in wanted.gpu_types)
         and offer.gpu_count >= wanted.min_gpu_count
+        and wanted.gpu_count_exact in (None, offer.gpu_count)
         and offer.vram_gb >= wanted.min_vram
         and (wanted.max_price is None or price_of(listed, disk_gb) <= wanted.max_price)
         and listed.confidence >= wanted.min_availability_confidence

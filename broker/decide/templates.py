@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 from providers.base import Offer, Template
-from providers.gpus import gpu_type
+from providers.gpus import gpu_key
 
 _MB_PER_GB = 1024
 _HIGHEST_PORT = 65_535
@@ -157,7 +157,7 @@ def _parse_number(value: object) -> Decimal | None:
 
 
 def _parse_gpu(value: object) -> str | None:
-    return gpu_type(value).casefold() if isinstance(value, str) else None
+    return gpu_key(value) if isinstance(value, str) else None
 
 
 _FLAG_WORDS = {"true": True, "false": False}
@@ -180,7 +180,7 @@ _READ: Mapping[str, Callable[[Offer], Term | None]] = {
     "num_gpus": lambda offer: Decimal(offer.gpu_count),
     "reliability": lambda offer: _number(offer.reliability),
     "reliability2": lambda offer: _number(offer.reliability),
-    "gpu_name": lambda offer: offer.gpu_type.casefold(),
+    "gpu_name": lambda offer: gpu_key(offer.gpu_type),
     "verified": lambda offer: offer.verified,
 }
 """The marketplace's names for what an offer tells."""

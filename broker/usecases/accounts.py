@@ -53,7 +53,7 @@ class Accounts:
             health=door.health,
             capabilities=door.capabilities,
             offers=reading.offers,
-            refreshed_at=None if reading.age is None else self._tools.now() - reading.age,
+            refreshed_at=reading.taken_at,
             machines=machines,
         )
 

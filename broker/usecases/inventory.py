@@ -177,14 +177,27 @@ class Inventory:
                 details=[Detail("provider", problem)],
             )
 
-    def require_offers(self) -> None:
-        """Raise ProviderUnavailable where nobody has offers and some provider cannot be read."""
-        if self._current_view().rows:
-            return
+    def require_offers(self, provider: str | None = None) -> None:
+        """Raise ProviderUnavailable where nobody has offers and some provider cannot be read.
+
+        With a provider, only that one matters.
+        """
+        asked = [feed for feed in self._feeds.values() if provider in (None, feed.name)]
         now = self._now()
-        silent = [state_of(feed) for feed in self._feeds.values() if not is_ok(feed, now)]
+        if not any(snapshot.offers for feed in asked if (snapshot := feed.usable(now))):
+            self._require_ok(asked, "There are no offers.")
+
+    def require_all(self) -> None:
+        """Raise ProviderUnavailable where not every provider's offers are shown."""
+        now = self._now()
+        hidden = [feed for feed in self._feeds.values() if feed.usable(now) is None]
+        self._require_ok(hidden, "Not all offers can be read now.")
+
+    def _require_ok(self, feeds: Iterable[Feed], what: str) -> None:
+        now = self._now()
+        silent = [state_of(feed) for feed in feeds if not is_ok(feed, now)]
         if silent:
-            raise ProviderUnavailable(f"There are no offers. {' '.join(silent)}")
+            raise ProviderUnavailable(f"{what} {' '.join(silent)}")
 
     def readings(self) -> dict[str, Reading]:
         """Of every configured provider."""

@@ -119,7 +119,7 @@ class Opening:
         if request.offer_id is None:
             offer = tools.inventory.choose(request, confidential, template)
             if offer is None:
-                tools.inventory.require_offers()
+                tools.inventory.require_offers(request.criteria.provider)
                 raise NoOfferFits
             return offer
         await self._refuse_duplicate(request)

@@ -16,8 +16,9 @@ class Reading:
 
     is_ok: bool
     """Whether the latest reading was good and is not too old."""
+    taken_at: datetime | None
+    """When the last good reading began; None where there is none."""
     age: timedelta | None
-    """Of the last good reading."""
     offers: int
     """That are listed from it."""
     error: str | None
@@ -43,6 +44,7 @@ def reading_of(feed: Feed, now: datetime) -> Reading:
     snapshot = feed.usable(now)
     return Reading(
         is_ok=is_ok(feed, now),
+        taken_at=feed.snapshot.taken_at if feed.snapshot else None,
         age=feed.age(now),
         offers=len(snapshot.offers) if snapshot else 0,
         error=feed.trouble.message if feed.trouble else None,

@@ -88,17 +88,10 @@ class Templates:
 
         Raises ProviderUnavailable where no provider that has templates can be read.
         """
-        await asyncio.gather(*(shelf.ensure_fresh() for shelf in self._shelves))
-        unread = [shelf.name for shelf in self._shelves if shelf.templates is None]
-        if unread and len(unread) == len(self._shelves):
-            raise ProviderUnavailable(f"The templates of {', '.join(unread)} cannot be read now.")
-        found = [
-            template
-            for shelf in self._shelves
-            for template in shelf.templates or ()
-            if name is None or name.casefold() in template.name.casefold()
-        ]
-        return TemplateList(found, [_warning(s) for s in self._shelves if s.is_failing])
+        listed = await _listed(self._shelves)
+        wanted = (name or "").casefold()
+        found = [one for one in listed.templates if wanted in one.name.casefold()]
+        return TemplateList(found, listed.warnings)
 
     async def get(self, hash_id: str) -> Template:
         """One template; raises NotFound, or ProviderUnavailable."""
@@ -110,17 +103,33 @@ class Templates:
             raise ProviderUnavailable("Not all templates can be read now, and this may be one.")
         raise NotFound("There is no such template: list the templates for those there are.")
 
+    def has_any(self, provider: str) -> bool:
+        """Whether the provider publishes templates at all."""
+        return any(shelf.name == provider for shelf in self._shelves)
+
     async def compatible(self, offer: Offer) -> Sequence[Template]:
-        """The templates that the offer can be rented with, as far as offers can be judged."""
-        if not any(shelf.name == offer.provider for shelf in self._shelves):
-            return ()
-        listed = await self.list()
+        """The templates that the offer can be rented with, as far as offers can be judged.
+
+        Raises ProviderUnavailable where those of its provider cannot be read.
+        """
+        own = [shelf for shelf in self._shelves if shelf.name == offer.provider]
+        listed = await _listed(own)
         return [template for template in listed.templates if _accepts(template, offer)]
 
     async def close(self) -> None:
         """End what is being fetched."""
         for shelf in self._shelves:
             await shelf.close()
+
+
+async def _listed(shelves: Sequence[_Shelf]) -> TemplateList:
+    """What is on these shelves; raises ProviderUnavailable where none of them can be read."""
+    await asyncio.gather(*(shelf.ensure_fresh() for shelf in shelves))
+    unread = [shelf.name for shelf in shelves if shelf.templates is None]
+    if unread and len(unread) == len(shelves):
+        raise ProviderUnavailable(f"The templates of {', '.join(unread)} cannot be read now.")
+    found = [template for shelf in shelves for template in shelf.templates or ()]
+    return TemplateList(found, [_warning(shelf) for shelf in shelves if shelf.is_failing])
 
 
 def _accepts(template: Template, offer: Offer) -> bool:

@@ -40,6 +40,9 @@ def is_shown(offer: Offer, **conditions: Any) -> bool:
         ("*", "RTX 4090", True),
         (",", "RTX 4090", False),
         ("brand new gpu", "Brand New GPU", True),
+        ("brand-new_gpu", "NVIDIA Brand New GPU", True),
+        ("v100*", "Tesla V100", True),
+        ("nvidia a100*", "A100 SXM4", True),
     ],
 )
 def test_a_gpu_is_found_by_any_spelling_and_by_a_prefix_with_a_star(
@@ -79,6 +82,9 @@ def test_two_letters_are_a_country_and_everything_else_a_part_of_the_place(
         ({"provider": "clou"}, False),
         ({"min_gpu_count": 2}, True),
         ({"min_gpu_count": 3}, False),
+        ({"gpu_count_exact": 2}, True),
+        ({"gpu_count_exact": 1}, False),
+        ({"gpu_count_exact": 0}, False),
         ({"min_vram": 24}, True),
         ({"min_vram": 25}, False),
         ({"min_reliability": 0.99}, True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -124,6 +124,7 @@ class CompatibleTemplates(TypedDict):
     offer_id: OfferId
     compatible_templates: list[BriefTemplate]
     count: Count
+    note: NotRequired[Annotated[str, Field(description="Why there cannot be any.")]]
 
 
 class Template(TypedDict):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+
 from providers.errors import Unavailable
-from tests.offers import a_failure, an_offer
-from tests.service.market.asking import OFFERS, OLLAMA, get, refused
+from tests.offers import a_failure, a_template, an_offer
+from tests.service.market.asking import OFFERS, OLLAMA, get, ids, refused
 from tests.service.markets import Client, ScriptedMarket, Site
 from tests.service.store_examples import opened
 
@@ -122,7 +125,12 @@ async def test_an_offer_names_the_templates_that_it_can_run(client: Client) -> N
         ],
         "count": 1,
     }
-    assert nothing == {"offer_id": "other-4", "compatible_templates": [], "count": 0}
+    assert nothing == {
+        "offer_id": "other-4",
+        "compatible_templates": [],
+        "count": 0,
+        "note": "other has no templates.",
+    }
     assert (await refused(client, "inventory/cloud-9/compatible-templates"))[0] == 404
 
 
@@ -143,6 +151,66 @@ async def test_a_template_fits_only_its_own_provider_and_a_disk_that_is_large_en
                 for offer_id in ("cloud-1", "cloud-2", "other-3")
             ]
     assert counts == [0, 1, 0]
+
+
+async def test_the_templates_of_one_provider_do_not_stand_in_for_those_of_another(
+    tmp_path: Path,
+) -> None:
+    """What could not be read is unavailable, not empty; with another's list at hand too."""
+    cloud = ScriptedMarket("cloud", an_offer("1"), templates=True)
+    other = ScriptedMarket("other", an_offer("2", provider="other"), templates=True)
+    cloud.templates = (OLLAMA,)
+    async with opened(tmp_path) as store:
+        site = Site(store, cloud, other)
+        await site.inventory.refresh_all()
+        other.error = Unavailable()
+        async with site.client() as client:
+            assert (await get(client, "inventory/cloud-1/compatible-templates"))["count"] == 1
+            status, body = await refused(client, "inventory/other-2/compatible-templates")
+    assert (status, body["code"]) == (503, "provider_unavailable")
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["RTX 4090", "rtx-4090", "RTX_4090", "NVIDIA GeForce RTX 4090", "geforcertx4090-pcie-24gb"],
+)
+async def test_a_gpu_is_found_in_any_spelling_wherever_one_is_asked_for(
+    client: Client, site: Site, spelling: str
+) -> None:
+    """In the list, by itself, among what failed, and in the conditions of templates."""
+    site.inventory.note_failure(a_failure(OFFERS[0]))
+    condition = json.dumps({"gpu_name": {"in": [spelling, "L40S"]}})
+    site.markets[0].templates = (a_template(extra_filters=condition),)
+    fitting = await get(client, "inventory/cloud-1/compatible-templates")
+
+    assert ids(await get(client, "inventory", gpu_type=spelling)) == ["cloud-1", "other-4"]
+    assert (await get(client, f"gpus/{quote(spelling)}/availability"))["gpu_type"] == "RTX 4090"
+    assert (await get(client, "offer-health", gpu_type=spelling))["count"] == 1
+    assert fitting["count"] == 1
+
+
+async def test_a_gpu_type_is_not_called_missing_while_a_market_cannot_be_read(
+    client: Client, site: Site
+) -> None:
+    """Who cannot be read may have it; those that others have are told as ever."""
+    site.markets[0].error = Unavailable()
+    site.clock.pass_by(minutes=6)
+    await site.inventory.refresh_all()
+    status, body = await refused(client, "gpus/A100 SXM4/availability")
+
+    assert (status, body["code"]) == (503, "provider_unavailable")
+    assert (await get(client, "gpus/RTX 4090/availability"))["offers"][0]["id"] == "other-4"
+    assert [gpu["gpu_type"] for gpu in (await get(client, "gpus"))["gpus"]] == ["RTX 4090"]
+
+
+async def test_what_failed_is_known_without_the_markets(client: Client, site: Site) -> None:
+    """It is our own memory."""
+    site.inventory.note_failure(a_failure(OFFERS[0]))
+    for market in site.markets:
+        market.error = Unavailable()
+    await site.inventory.refresh_all()
+
+    assert (await get(client, "offer-health"))["count"] == 1
 
 
 async def test_offer_health_tells_what_failed_and_for_how_long_it_is_passed_over(

@@ -79,6 +79,8 @@ async def test_a_page_is_a_part_of_the_matches(client: Client) -> None:
         ({"max_price": "0.5"}, ["cloud-2", "cloud-1", "other-4"]),
         ({"max_price": "0"}, []),
         ({"gpu_count": "2"}, ["cloud-3"]),
+        ({"gpu_count_exact": "1"}, ["cloud-2", "cloud-1", "other-4"]),
+        ({"gpu_count_exact": "3"}, []),
         ({"gpu_count": "2", "min_gpu_count": "1"}, ["cloud-2", "cloud-1", "other-4", "cloud-3"]),
         ({"min_reliability": "0.5"}, ["cloud-2", "cloud-1", "cloud-3"]),
         ({"min_cuda": "12.8"}, ["cloud-2", "cloud-1", "cloud-3"]),
@@ -128,6 +130,9 @@ async def test_what_one_consumer_filters_hides_nothing_from_another(
         ({"provider": "clod"}, "provider"),
         ({"gpu_typ": "RTX 4090"}, "gpu_typ"),
         ({"location": ""}, "location"),
+        ({"gpu_type": "RTX\x00"}, "gpu_type"),
+        ({"gpu_type": "x" * 1025}, "gpu_type"),
+        ({"gpu_count_exact": "-1"}, "gpu_count_exact"),
         ({"template_hash_id": OLLAMA.hash_id, "provider": "other"}, "provider"),
     ],
 )
@@ -198,6 +203,31 @@ async def test_a_listing_that_did_not_change_need_not_be_sent_again(
         assert answer.headers["ETag"] != tag
 
 
+async def test_the_tag_outlives_a_reading_that_brought_nothing_new(
+    client: Client, site: Site
+) -> None:
+    """For the list and for one offer; a price that moved is news to both."""
+    paths = ("/api/v1/inventory", "/api/v1/inventory/cloud-1", "/api/v1/gpus")
+    tags = {}
+    for path in paths:
+        async with client.get(path) as answer:
+            tags[path] = {"If-None-Match": answer.headers["ETag"]}
+
+    async def statuses(price: str) -> list[int]:
+        site.clock.pass_by(seconds=60)
+        read_again = an_offer("1", price=price, fetched_at=site.clock.now)
+        site.markets[0].offers = (read_again, *OFFERS[1:3])
+        await site.inventory.refresh_all()
+        found = []
+        for path in paths:
+            async with client.get(path, headers=tags[path]) as answer:
+                found.append(answer.status)
+        return found
+
+    assert await statuses("0.5000001") == [304, 304, 304]
+    assert await statuses("0.49") == [200, 200, 200]
+
+
 async def test_the_tag_tells_that_a_provider_began_to_fail(client: Client, site: Site) -> None:
     """The offers are the same, what is said of them is not."""
     async with client.get("/api/v1/inventory") as answer:
@@ -262,6 +292,22 @@ async def test_no_offers_and_a_failing_market_is_an_error_of_its_own(
         assert (status, body["code"]) == (503, "provider_unavailable")
         assert body["retry_suggested"] is True
         assert "secret" not in str(body)
+
+
+async def test_only_the_market_that_is_asked_for_decides_whether_there_is_an_answer(
+    client: Client, site: Site
+) -> None:
+    """Its silence is no empty list, though others have offers; theirs are listed as ever."""
+    site.markets[0].error = Unavailable()
+    site.clock.pass_by(minutes=6)
+    await site.inventory.refresh_all()
+    status, body = await refused(client, "inventory", provider="cloud")
+    assert (status, body["code"]) == (503, "provider_unavailable")
+    assert ids(await get(client, "inventory", provider="other")) == ["other-4"]
+    assert ids(await get(client, "inventory", provider="other", gpu_type="L4")) == []
+    site.markets[1].offers = ()
+    await site.inventory.refresh("other")
+    assert ids(await get(client, "inventory", provider="other")) == []
 
 
 @pytest.mark.parametrize(
