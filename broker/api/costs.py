@@ -110,8 +110,8 @@ class CostRoutes(Resource):
             tag=Tag.COSTS,
             summary="What was spent",
             description=(
-                "Of one session, where `session_id` is given; else the sum over a period, "
-                "this month if none is named."
+                "Of one session, where `session_id` is given, from its beginning if no period is "
+                "named; else the sum over a period, this month if none is named."
             ),
             query=CostQuery,
             answers={200: shapes.CostSummary | shapes.SessionCost},
@@ -134,6 +134,10 @@ class CostRoutes(Resource):
             operation="list_daily_costs",
             tag=Tag.COSTS,
             summary="What was spent on each day",
+            description=(
+                "A row for every UTC day, also where nothing was spent. If no day is named, those "
+                "of this month so far; of one session, those of its life. At most 366 days."
+            ),
             query=DailyQuery,
             answers={200: shapes.DailyCosts},
             errors=(NotFound,),

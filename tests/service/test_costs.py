@@ -12,7 +12,9 @@ import pytest
 
 from broker.model import Change, Status
 from broker.store import Store
+from tests.service.conftest import Broker
 from tests.service.markets import Client, Site
+from tests.service.scenarios import all_sessions, ended, running
 from tests.service.store_examples import accrual, add, offer, opened, session
 
 HOUR = timedelta(hours=1)
@@ -43,6 +45,35 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         async with site.client() as one:
             yield one
         await site.close()
+
+
+async def test_every_way_of_asking_tells_the_same_bill(broker: Broker) -> None:
+    """By session, by consumer, by day and in sum; without a machine there is nothing to pay."""
+    served = await running(broker, consumer_id="served")
+    await broker.fault("wrong_gpu", "boot", times=2)
+    _, deceived = await broker.rent(consumer_id="deceived", auto_retry=True, max_retries=1)
+    await ended(broker, deceived["session"]["id"])
+    await broker.fault("offer_gone", "create")
+    assert 503 == (await broker.rent(consumer_id="refused"))[0]
+    await broker.call("DELETE", f"/api/v1/sessions/{served['id']}")
+
+    async def told(path: str) -> Decimal:
+        _, body = await broker.call("GET", f"/api/v1/costs{path}")
+        return Decimal(str(body["total_cost"]))
+
+    sessions = {one["consumer_id"]: one for one in await all_sessions(broker)}
+    bills = {name: Decimal(str(one["accrued_cost"])) for name, one in sessions.items()}
+    _, summary = await broker.call("GET", "/api/v1/costs/summary")
+
+    assert 2 == len(sessions["deceived"]["attempts"])
+    assert (0, True, True) == (bills["refused"], bills["served"] > 0, bills["deceived"] > 0)
+    assert bills == {name: await told(f"?session_id={sessions[name]['id']}") for name in bills}
+    assert bills == {name: await told(f"?consumer_id={name}") for name in bills}
+    assert bills == {name: await told(f"/daily?consumer_id={name}") for name in bills}
+    assert sum(bills.values()) == await told("") == await told("/daily") == await told("/summary")
+    assert (2, 0, 0) == tuple(
+        summary[name] for name in ("session_count", "live_sessions", "burn_per_hour")
+    )
 
 
 async def get(client: Client, path: str, **query: str) -> Any:

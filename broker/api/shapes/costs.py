@@ -24,7 +24,11 @@ class SessionCost(TypedDict):
 
 
 class Cost(TypedDict):
-    """What a stretch of time cost so far; the parts add up to the total."""
+    """What a stretch of time cost so far; the parts add up to the total.
+
+    A machine is billed by the microsecond, from the marketplace's acceptance of its creation to
+    the acceptance of the destruction that was later proved, at the rate that is really charged.
+    """
 
     total_cost: Annotated[Money, Field(description="USD so far.", examples=[45.67])]
     session_count: Annotated[int, Field(description="That were billed in it.", examples=[12])]
@@ -40,9 +44,16 @@ class Cost(TypedDict):
 class LiveCost(TypedDict):
     """What runs at this moment, whatever the period is."""
 
-    live_sessions: Annotated[int, Field(description="How many.", examples=[2])]
-    live_cost: Annotated[Money, Field(description="USD since they began.", examples=[1.12])]
-    burn_per_hour: Annotated[Money, Field(description="USD per hour.", examples=[0.91])]
+    live_sessions: Annotated[int, Field(description="That are not over.", examples=[2])]
+    live_cost: Annotated[
+        Money, Field(description="USD that they have cost since they began.", examples=[1.12])
+    ]
+    burn_per_hour: Annotated[
+        Money,
+        Field(
+            description="USD per hour of the machines that are not proved gone.", examples=[0.91]
+        ),
+    ]
 
 
 class CostPeriod(TypedDict):
