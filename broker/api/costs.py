@@ -34,7 +34,9 @@ Consumer = Annotated[Text | None, BeforeValidator(lambda text: text or None)]
 class SummaryQuery(Query):
     """Whose costs to sum up."""
 
-    consumer_id: Consumer = Field(None, description="Only this consumer's; empty is all.")
+    consumer_id: Consumer = Field(
+        None, description="Only this consumer's; empty is all.", json_schema_extra={"minLength": 0}
+    )
 
 
 class DailyQuery(SummaryQuery):

@@ -56,15 +56,21 @@ def _spelled_truth(text: str) -> bool:
     return value
 
 
-Text = Annotated[
-    StrictStr, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_printable)
+_Printable = Annotated[
+    StrictStr,
+    AfterValidator(_printable),
+    # As far as a pattern that every language reads can say it: exact for Latin-1.
+    Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u00a0\u00ad]*$"}),
 ]
-LongText = Annotated[StrictStr, Field(min_length=1, max_length=1024), AfterValidator(_printable)]
-Name = Annotated[StrictStr, Field(min_length=1, max_length=255), AfterValidator(_printable)]
-Script = Annotated[
-    StrictStr, Field(min_length=1, max_length=LONGEST_SCRIPT), AfterValidator(_script)
+_Lines = Annotated[
+    StrictStr, AfterValidator(_script), Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
 ]
-Value = Annotated[StrictStr, Field(max_length=4096), AfterValidator(_script)]
+
+Text = Annotated[_Printable, Field(min_length=1, max_length=LONGEST_TEXT)]
+LongText = Annotated[_Printable, Field(min_length=1, max_length=1024)]
+Name = Annotated[_Printable, Field(min_length=1, max_length=255)]
+Script = Annotated[_Lines, Field(min_length=1, max_length=LONGEST_SCRIPT)]
+Value = Annotated[_Lines, Field(max_length=4096)]
 VariableName = Annotated[
     StrictStr, Field(max_length=LONGEST_TEXT, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 ]

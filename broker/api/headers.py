@@ -48,7 +48,12 @@ SENT: Mapping[str, Schema] = {
             "Any text of yours that is new for every request. The same key with the same request "
             "is carried out once, within 24 hours; with another request it is 409."
         ),
-        "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_TEXT},
+        "schema": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": LONGEST_TEXT,
+            "pattern": "^[ -~]*$",
+        },
         "example": "5f9c1b1e-7c55-4f0e-8f86-0d9f6f1f7a42",
     },
 }

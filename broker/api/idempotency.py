@@ -27,8 +27,8 @@ def parse_keyed(request: web.Request, body: BaseModel) -> Keyed | None:
     if len(given) > 1:
         raise _wrong("may stand only once")
     (key,) = given
-    if not key.isprintable() or not 0 < len(key) <= LONGEST_TEXT:
-        raise _wrong(f"must hold 1 to {LONGEST_TEXT} printable characters")
+    if not (key.isascii() and key.isprintable()) or not 0 < len(key) <= LONGEST_TEXT:
+        raise _wrong(f"must hold 1 to {LONGEST_TEXT} printable ASCII characters")
     fields = body.model_dump(mode="json", exclude_unset=True)
     return Keyed(key, json.dumps([request.method, request.path, fields], sort_keys=True).encode())
 

@@ -49,6 +49,14 @@ def _exactly_one_of(given: Mapping[str, object], *names: str) -> Iterable[Detail
         yield from (Detail(name, f"give only one of {', '.join(names)}") for name in present)
 
 
+def _apart(field: str, *others: str) -> list[JsonValue]:
+    """JSON Schema for: this field or any of the others, not both."""
+    return [
+        {"properties": {field: {"type": "null"}}},
+        {"properties": {name: {"type": "null"} for name in others}},
+    ]
+
+
 def _one_of(*fields: str) -> list[JsonValue]:
     """JSON Schema for: exactly one of these fields."""
     return [
@@ -62,6 +70,7 @@ class SessionCreate(RequestModel):
     model_config = ConfigDict(
         json_schema_extra={
             "oneOf": _one_of("reservation_hours", "reservation_minutes"),
+            "anyOf": _apart("offer_id", *_CRITERIA),
             "examples": [
                 {
                     "consumer_id": "my-application",
@@ -251,7 +260,10 @@ class SessionList(Query):
 
     consumer_id: Text | None = Field(None, description="Only this consumer's.")
     status: Annotated[str, AfterValidator(_statuses)] | None = Field(
-        None, description="One status, or several with commas.", examples=["running,stopping"]
+        None,
+        description="One status, or several with commas.",
+        examples=["running,stopping"],
+        json_schema_extra={"pattern": f"^({'|'.join(Status)})(,({'|'.join(Status)}))*$"},
     )
     provider: Text | None = Field(None, description="Only this provider's.")
     limit: Annotated[int, Field(ge=1, le=1000), SPELLED_WHOLE] | None = Field(

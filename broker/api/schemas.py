@@ -35,6 +35,12 @@ class _Generator(GenerateJsonSchema):
         """The bounds of a day have no words in JSON Schema."""
         return {"type": "string", "format": "date"}
 
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        """Keys that have a pattern must be so."""
+        described = super().dict_schema(schema)
+        closed = {"additionalProperties": False} if "patternProperties" in described else {}
+        return {**described, **closed}
+
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         """`type: [string, "null"]` where that is all there is to say."""
         inner = self.generate_inner(schema["schema"])
