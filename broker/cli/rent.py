@@ -112,6 +112,9 @@ def _follow(client: Client, session: Body) -> Body:
 
 
 def _print_created(session: Body, key_file: Path | None) -> None:
+    if session["status"] in FINAL:
+        print_session(session)
+        return
     print_session(
         session,
         ("key", key_file),

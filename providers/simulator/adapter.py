@@ -47,7 +47,7 @@ T = TypeVar("T")
 _PLACES = 100
 """Calls at once, in the lane of destructions and in the other."""
 
-_CAPABILITIES = Capabilities(
+CAPABILITIES = Capabilities(
     launch_modes=frozenset(LaunchMode),
     settle=timedelta(seconds=2),
     direct_proof=True,
@@ -91,7 +91,7 @@ class SimulatorProvider:
 
     @property
     def capabilities(self) -> Capabilities:
-        return _CAPABILITIES
+        return CAPABILITIES
 
     @property
     def machines_pid(self) -> int | None:
