@@ -33,7 +33,15 @@ Family = TypeVar("Family", GaugeMetricFamily, CounterMetricFamily)
 # Prometheus sees by itself where a counter began again.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-_OPERATIONS = ("list_offers", "list_instances", "get", "create", "destroy")
+_OPERATIONS = (
+    "list_offers",
+    "list_instances",
+    "get",
+    "create",
+    "destroy",
+    "list_templates",
+    "balance",
+)
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _MINUTES = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800)
 _REAP = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300, 900, 3600)

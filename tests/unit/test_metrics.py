@@ -10,6 +10,7 @@ from broker.decide import moves
 from broker.decide.spending import Spending
 from broker.metrics import Metrics, Snapshot
 from broker.model import LIVE, Reason, Status
+from broker.usecases import doors
 from tests.builders import LATER, NOW, PROVISIONING, STOPPING, VERIFIED
 from tests.unit.exposition import NOTHING, PROVIDERS, exposed, kinds, samples
 
@@ -53,15 +54,15 @@ def test_the_names_types_and_labels_are_those_that_are_promised() -> None:
 def test_every_provider_has_its_series_at_zero_from_the_start() -> None:
     """A rate over the first event needs the zero before it."""
     told = samples(exposed())
-    operations = ("list_offers", "list_instances", "get", "create", "destroy")
+    operations = [{"operation": operation} for operation in doors._DEADLINES]
     expected = [
         labelled(name, provider=provider, **labels)
         for provider in PROVIDERS
         for name, every in {
             "gpu_sessions_active": [{"status": status} for status in LIVE],
             "gpu_sessions_ended_total": [{"reason": reason} for reason in Reason],
-            "gpu_provider_api_errors_total": [{"operation": one} for one in operations],
-            "gpu_provider_request_duration_seconds_count": [{"operation": o} for o in operations],
+            "gpu_provider_api_errors_total": operations,
+            "gpu_provider_request_duration_seconds_count": operations,
             "gpu_sessions_created_total": [{}],
             "gpu_burn_dollars_per_hour": [{}],
             "gpu_cost_accrued_dollars_total": [{}],
