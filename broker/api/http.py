@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -20,6 +21,9 @@ from broker.errors import BrokerError, Detail, ValidationFailed
 
 LARGEST_BODY = 1_000_000
 """Bytes."""
+
+BODY_PATIENCE = 30.0
+"""Seconds that a body may take to arrive."""
 
 _LONGEST_PATH = 128
 _MOST_NAMED = 5
@@ -111,8 +115,9 @@ async def _read(request: web.Request) -> bytes:
     if (size := request.content_length or 0) > LARGEST_BODY:
         raise web.HTTPRequestEntityTooLarge(max_size=LARGEST_BODY, actual_size=size)
     try:
-        return await request.read()
-    except (web.RequestPayloadError, ConnectionError) as error:
+        async with asyncio.timeout(BODY_PATIENCE):
+            return await request.read()
+    except (web.RequestPayloadError, ConnectionError, TimeoutError) as error:
         raise ValidationFailed("The body did not arrive whole.") from error
 
 

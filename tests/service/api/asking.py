@@ -73,12 +73,17 @@ def _bytes(text: str | bytes) -> bytes:
 
 
 async def send(url: str, *parts: bytes) -> Answer:
-    """The final answer to these bytes, sent one part after the other."""
+    """The final answer to these bytes, sent one part after the other.
+
+    A first part that expects 100-continue gets it before the others are sent.
+    """
     address = urlsplit(url)
     async with asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         try:
-            for part in parts:
+            for index, part in enumerate(parts):
+                if index == 1 and b"100-continue" in parts[0]:
+                    await reader.readuntil(b"\r\n\r\n")
                 writer.write(part)
                 await writer.drain()
             return await _answer(reader, has_body=not parts[0].startswith(b"HEAD "))

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from broker.api import http
 from broker.api.routes import Route
 from tests.service.api.asking import (
     UNKNOWN_NAME,
@@ -336,12 +337,17 @@ async def test_what_is_no_http_is_refused_in_the_same_shape(refusing: Broker, se
     assert len(answer.raw) < 300
 
 
-async def test_a_body_whose_chunks_break_is_refused(refusing: Broker) -> None:
-    """After the request was read and while its body is awaited."""
+@pytest.mark.parametrize("rest", [b"zz\r\n", b"2\r\n{"], ids=["broken", "missing"])
+async def test_a_body_that_does_not_come_to_its_end_is_refused(
+    refusing: Broker, rest: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request was read and its body is awaited, but not for ever."""
+    monkeypatch.setattr(http, "BODY_PATIENCE", 0.1)
     head = request("POST", SESSIONS, b"", JSON, CHUNKED, "Expect: 100-continue")
-    answer = await send(refusing.url, head, b"2\r\n{}\r\n", b"zz\r\n")
+    answer = await send(refusing.url, head, b"2\r\n{}\r\n", rest)
 
     assert_refused(answer, 400, "validation_error")
+    assert "did not arrive whole" in answer.body["error"]
 
 
 # The simulated market's own routes
