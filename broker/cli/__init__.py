@@ -43,6 +43,8 @@ def main() -> None:
     """Rent GPUs from several marketplaces, and be sure that they are gone afterwards.
 
     Commands speak to the broker at GPU_BROKER_URL (default http://127.0.0.1:8080).
+    Exit codes: 0 done, 1 the request failed, 2 wrong usage or configuration, 3 no broker
+    can be reached.
     """
 
 

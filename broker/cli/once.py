@@ -40,8 +40,8 @@ idempotency_option = click.option(
 def carried_out_once(key: str, what_may_be: str) -> Iterator[None]:
     """Tell whoever loses the answer inside the block `what_may_be`, and how to get it."""
     hint = (
-        f"{what_may_be} The same command with `--idempotency-key {shlex.quote(key)}` tells, "
-        "and does nothing twice."
+        f"{what_may_be} The same command with `--idempotency-key {shlex.quote(key)}` tells "
+        "what became of it, and does nothing twice."
     )
     try:
         yield

@@ -52,6 +52,12 @@ APART = {
 """Those that need no broker."""
 
 
+def command_of(words: tuple[str, ...]) -> click.Command:
+    """The command that a command line is about."""
+    found = {path: command for path, command in commands() if path == words[: len(path)]}
+    return found[max(found, key=len)]
+
+
 def commands(
     group: click.Group = main, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_args
@@ -10,7 +11,9 @@ import click
 import pytest
 
 from broker.api.models import SessionCreate
+from broker.app import api_document
 from broker.cli.request_fields import FIELDS, Kind, parse_request
+from tests.unit.cli_commands import PRINTING, command_of
 
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFake me@here"
 
@@ -55,6 +58,23 @@ def test_an_option_offers_exactly_the_words_of_its_field(field: Any) -> None:
     ]
 
     assert field.choices == (words[0] if words else ())
+
+
+@pytest.mark.parametrize(
+    ("request_", "arguments"),
+    [(request, words) for request, words in PRINTING if request.startswith("GET ")],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_filter_of_the_api_is_an_option(request_: str, arguments: tuple[str, ...]) -> None:
+    """Whatever can be asked of a list over HTTP can be asked for on the command line."""
+    path = request_.removeprefix("GET ")
+    document = api_document()["paths"]
+    fitting = [name for name in document if re.fullmatch(re.sub(r"{\w+}", "[^/]+", name), path)]
+    asked = document[min(fitting, key=lambda name: name.count("{"))]["get"].get("parameters", [])
+    filters = {parameter["name"] for parameter in asked if parameter.get("in") == "query"}
+    options = {name.lstrip("-") for option in command_of(arguments).params for name in option.opts}
+
+    assert {name.replace("_", "-") for name in filters} - options == set()
 
 
 def test_nothing_given_asks_for_the_cheapest_for_one_hour() -> None:
