@@ -159,7 +159,8 @@ class SessionRoutes(Resource):
             description=(
                 "Answers when the provider has accepted or refused, after 20 s at the latest; "
                 "poll the session until its `status` is `running`. Both secrets are told once: "
-                "send an Idempotency-Key, and a lost reply is no lost machine."
+                "send an Idempotency-Key, and a lost reply is no lost machine. 409 where you have "
+                "a live session of the same offer: `details.session_id` names it."
             ),
             body=SessionCreate,
             answers={201: shapes.CreatedSession},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from broker.cli.output import print_raw
+from broker.cli.output import JSON, print_raw
 
 
 @click.command(
@@ -12,7 +12,10 @@ from broker.cli.output import print_raw
 Example:
   gpu-broker openapi > openapi.json"""
 )
-def openapi() -> None:
+@click.option(
+    "-o", "--output", type=click.Choice([JSON]), default=JSON, help="JSON, with or without."
+)
+def openapi(output: str) -> None:  # noqa: ARG001 (there is no other)
     """Print the OpenAPI document.
 
     It is what GET /openapi.json answers; no broker is needed.
