@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from broker.cli.exits import WronglySetUp
+from broker.cli.exits import WronglySetUp, on_interrupt
 
 if TYPE_CHECKING:
     from broker.config import Settings
 
 T = TypeVar("T")
+
+_GOES_ON = (
+    "Interrupted. What was already asked of the marketplaces goes on there; the same command "
+    "again does what is left."
+)
 
 _OPTIONS = (
     click.option(
@@ -69,6 +74,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     from broker.errors import StartupError  # noqa: PLC0415
 
     try:
-        return asyncio.run(work)
+        with on_interrupt(lambda: _GOES_ON):
+            return asyncio.run(work)
     except StartupError as error:
         raise WronglySetUp(str(error)) from error

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.e2e.cli_broker import CommandLine, serving, wait_until
 from tests.e2e.conftest import RENT
@@ -114,6 +117,23 @@ def test_a_machine_whose_database_is_lost_is_cleaned_up(apart: CommandLine) -> N
     assert [(row["verdict"], row["destroyed"]) for row in shown] == [("orphaned", False)]
     assert [(row["verdict"], row["destroyed"]) for row in destroyed] == [("orphaned", True)]
     assert left == "No machine carries a label of a gpu-broker.\n"
+
+
+@pytest.mark.parametrize("command", [("cleanup-orphans", "--execute"), ("sweep", "--once")])
+def test_an_operator_who_interrupts_learns_what_goes_on(
+    apart: CommandLine, command: tuple[str, ...]
+) -> None:
+    """Whatever was asked for is not undone by Ctrl-C."""
+    slow = json.dumps([{"fault": "slow", "operation": "list", "delay": "10m", "times": 9}])
+    slowed = CommandLine(apart.folder, {**apart.environment, "SIMULATOR_FAULTS": slow})
+    process = slowed.start(*command, "--simulate", "--database", apart.database)
+    wait_until(Path(apart.database).with_name("simulator.db").exists)
+
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert "goes on there" in stderr.splitlines()[-1]
 
 
 def test_a_sweep_without_a_broker_ends_what_is_over(apart: CommandLine) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import fields
@@ -41,6 +43,18 @@ def test_every_error_code_is_explained_with_its_status() -> None:
         (coded(code)[0], status) for code, statuses, _ in told for status in statuses.split(", ")
     } == known
     assert len({code for code, *_ in told}) == len(told)
+
+
+def test_the_refusals_to_start_that_are_explained_are_those_of_the_source() -> None:
+    """Who searches for what the last line says finds it."""
+    source = "".join(path.read_text() for path in (ROOT / "broker").rglob("*.py"))
+    source += os.strerror(errno.EADDRINUSE)
+    table = _table(TROUBLESHOOTING, "## The broker does not start")
+    quoted = [
+        words.strip(": ()") for row in table for span in coded(row[0]) for words in span.split("…")
+    ]
+
+    assert [words for words in quoted if words not in source] == []
 
 
 def test_every_warning_is_explained() -> None:
