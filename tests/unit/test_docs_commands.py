@@ -19,10 +19,7 @@ from providers.simulator.faults import parse_fault
 from tests.unit.documents import DOCUMENTS, ROOT, blocks, coded
 
 _BETWEEN = {"|", ">", ">>", "&&", ";"}
-_OTHER_VARIABLES = {
-    "GPU_BROKER_URL", "GPU_BROKER_DEBUG", "XDG_STATE_HOME", "NO_COLOR", "VASTAI_PACES",
-    "HF_TOKEN", "DST", "SRC",
-}  # fmt: skip
+_OTHER_VARIABLES = {"GPU_BROKER_URL", "GPU_BROKER_DEBUG", "XDG_STATE_HOME", "NO_COLOR", "HF_TOKEN"}
 """Names in capitals that are no setting."""
 
 
