@@ -45,7 +45,6 @@ class Reason(StrEnum):
     INSUFFICIENT_FUNDS = "insufficient_funds"
     PROVIDER_REFUSED = "provider_refused"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
-    NO_OFFER_FITS = "no_offer_fits"
     EXPIRED = "expired"
     IDLE = "idle"
     HARD_MAXIMUM = "hard_maximum"

@@ -15,7 +15,6 @@ NOBODYS_FAULT = [
     Reason.PROVIDER_REFUSED,
     Reason.INSUFFICIENT_FUNDS,
     Reason.OUTCOME_UNKNOWN,
-    Reason.NO_OFFER_FITS,
     Reason.INTERNAL_ERROR,
     Reason.EXPIRED,
     Reason.DELETED,
