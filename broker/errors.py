@@ -47,6 +47,8 @@ class BrokerError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     retry_suggested: ClassVar[bool | None] = None
+    retry_after: ClassVar[int | None] = None
+    """Seconds after which the same request may do."""
 
     def __init__(
         self,
@@ -162,6 +164,7 @@ class NotReady(BrokerError):
     status = 503
     code = "not_ready"
     retry_suggested = True
+    retry_after = 5
 
 
 class StoreFailed(BrokerError):

@@ -8,6 +8,7 @@ from broker.api.fields import LONGEST_TEXT
 from broker.api.idempotency import HEADER as IDEMPOTENCY_KEY
 from broker.api.idempotency import REPLAYED
 from broker.api.middleware import REQUEST_ID_HEADER
+from broker.api.preferences import HEADER as PREFER
 from broker.api.schemas import Schema
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ETAG",
     "IDEMPOTENCY_KEY",
     "IF_NONE_MATCH",
+    "PREFER",
     "REPLAYED",
     "REQUEST_ID_HEADER",
     "SENT",
@@ -55,6 +57,15 @@ SENT: Mapping[str, Schema] = {
             "pattern": "^[ -~]*$",
         },
         "example": "5f9c1b1e-7c55-4f0e-8f86-0d9f6f1f7a42",
+    },
+    PREFER: {
+        "name": PREFER,
+        "in": "header",
+        "description": (
+            "`respond-async`: answer 202 at once, before the work is done; it goes on by itself."
+        ),
+        "schema": {"type": "string"},
+        "example": "respond-async",
     },
 }
 """What requests may carry, by name."""

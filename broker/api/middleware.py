@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Protocol
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from broker.api import shapes
@@ -148,4 +148,6 @@ def present_error(error: BrokerError, request_id: str) -> web.Response:
     if error.retry_suggested is not None:
         body["retry_suggested"] = error.retry_suggested
     headers = {REQUEST_ID_HEADER: request_id}
+    if error.retry_after is not None:
+        headers[hdrs.RETRY_AFTER] = str(error.retry_after)
     return json_response({**body, **error.extra}, status=error.status, headers=headers)

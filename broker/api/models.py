@@ -16,6 +16,7 @@ from broker.api.fields import (
     Price,
     PublicKey,
     Script,
+    SpelledTruth,
     Text,
     Value,
     VariableName,
@@ -271,6 +272,14 @@ class SessionList(Query):
     )
     offset: Annotated[int, Field(ge=0, le=2**31), SPELLED_WHOLE] = Field(
         0, description="Rows to leave out."
+    )
+
+
+class DiagnosticsQuery(Query):
+    """Which sessions to look at closely."""
+
+    any: SpelledTruth = Field(
+        default=False, description="Sessions whose machine is still being made, too."
     )
 
 

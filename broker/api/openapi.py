@@ -112,6 +112,7 @@ def _parameters(route: Route, schemas: Schemas) -> Iterator[Schema]:
     sent = [headers.REQUEST_ID_HEADER]
     sent += [headers.IF_NONE_MATCH] if route.is_conditional else []
     sent += [headers.IDEMPOTENCY_KEY] if route.is_keyed else []
+    sent += [headers.PREFER] if route.may_be_asynchronous else []
     yield from ({"$ref": f"#/components/parameters/{name}"} for name in sent)
 
 

@@ -99,11 +99,9 @@ def _present_attempt(attempt: Attempt) -> shapes.Attempt:
     }
 
 
-def present_diagnostics(
-    session: Session, running_at: datetime, now: datetime
-) -> shapes.Diagnostics:
-    """A closer look at a running session."""
-    up, left = now - running_at, session.expires_at - now
+def present_diagnostics(session: Session, now: datetime) -> shapes.Diagnostics:
+    """A closer look at a session; one that has not run yet is up for no time."""
+    up, left = now - (session.running_at or now), session.expires_at - now
     machine = _present_machine(session)
     return {
         "session_id": session.id,

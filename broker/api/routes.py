@@ -67,6 +67,8 @@ class Route:
     """Its answer carries an ETag, and If-None-Match gives 304."""
     is_keyed: bool = False
     """It takes an Idempotency-Key."""
+    may_be_asynchronous: bool = False
+    """With `Prefer: respond-async` it answers before the work is done."""
 
 
 class Resource:

@@ -17,6 +17,7 @@ from broker.api.models import (
     SessionList,
     SessionRekey,
 )
+from broker.api.preferences import APPLIED, wants_asynchronous
 from broker.api.present import present_warning
 from broker.api.requests import request_of
 from broker.api.routes import Resource, Route, Tag
@@ -37,7 +38,7 @@ from broker.errors import (
 )
 from broker.model import Confidential, Status
 from broker.store import Store
-from broker.usecases.opening import Opening
+from broker.usecases.opening import CREATE_PATIENCE, Opening
 from broker.usecases.receipts import Receipts
 from broker.usecases.rekey import Rekeying
 from broker.usecases.sessions import Sessions
@@ -67,6 +68,7 @@ class SessionRoutes(Resource):
     async def create(self, request: web.Request) -> web.Response:
         body = await parse_body(SessionCreate, request)
         confidential = Confidential(env=body.env, on_start_cmd=body.on_start_cmd)
+        is_asynchronous = wants_asynchronous(request)
         async with self._receipts.turn(parse_keyed(request, body)) as turn:
             opened = await self._opening.open(
                 request_of(body),
@@ -74,6 +76,7 @@ class SessionRoutes(Resource):
                 public_key=body.ssh_public_key,
                 disk_gb=body.disk_gb,
                 turn=turn,
+                patience=0 if is_asynchronous else CREATE_PATIENCE,
             )
         answer: shapes.CreatedSession = {
             "session": await self._objects.one(opened.session.id),
@@ -82,7 +85,10 @@ class SessionRoutes(Resource):
             "retries_attempted": len(opened.attempts) - 1,
             "warnings": [present_warning(warned) for warned in opened.warnings],
         }
-        return json_response(answer, status=201, headers=replay_headers(turn))
+        headers = replay_headers(turn)
+        if is_asynchronous:
+            return json_response(answer, status=202, headers={**headers, **APPLIED})
+        return json_response(answer, status=201, headers=headers)
 
     async def list_all(self, request: web.Request) -> web.Response:
         query = parse_query(SessionList, request)
@@ -163,7 +169,7 @@ class SessionRoutes(Resource):
                 "a live session of the same offer: `details.session_id` names it."
             ),
             body=SessionCreate,
-            answers={201: shapes.CreatedSession},
+            answers={201: shapes.CreatedSession, 202: shapes.CreatedSession},
             errors=(
                 CapabilityUnsupported,
                 InsufficientDisk,
@@ -178,6 +184,7 @@ class SessionRoutes(Resource):
                 NotReady,
             ),
             is_keyed=True,
+            may_be_asynchronous=True,
         ),
         Route(
             method="GET",

@@ -77,10 +77,12 @@ Example:
   gpu-broker sessions diagnostics sess-abc2345xyz"""
 )
 @session_argument
+@click.option("--any", "is_any", is_flag=True, help="Of a session that does not run yet, too.")
 @output_option
-def diagnostics(session: str, output: str) -> None:
+def diagnostics(session: str, output: str, *, is_any: bool) -> None:
     """A running session at a glance: access, uptime, what is left."""
-    answer = Client.from_environment().get(path_of("sessions", session, "diagnostics"))
+    path = path_of("sessions", session, "diagnostics")
+    answer = Client.from_environment().get(path, any="true" if is_any else None)
     show(answer, output, print_fields)
 
 

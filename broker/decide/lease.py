@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from broker.errors import HardMaxExceeded
+from broker.errors import Detail, HardMaxExceeded
 from broker.model import Reason, Session, Watch
 
 LABEL_MARGIN = timedelta(hours=1)
@@ -29,7 +29,8 @@ def grant_lease(now: datetime, reservation: timedelta, hard_max: timedelta) -> L
     if reservation > hard_max:
         raise HardMaxExceeded(
             f"The reservation of {_hours(reservation)} h passes the hard maximum of "
-            f"{_hours(hard_max)} h."
+            f"{_hours(hard_max)} h.",
+            details=[Detail("reservation_hours", f"{_hours(hard_max)} at most")],
         )
     hard_max_at = now + hard_max
     deadline = (hard_max_at + LABEL_MARGIN).replace(second=0, microsecond=0)
@@ -43,7 +44,8 @@ def extend(session: Session, by: timedelta) -> datetime:
         longest = session.hard_max_at - session.created_at
         raise HardMaxExceeded(
             f"The whole reservation would be {_hours(expires_at - session.created_at)} h; "
-            f"the hard maximum is {_hours(longest)} h."
+            f"the hard maximum is {_hours(longest)} h.",
+            details=[Detail("additional_hours", f"{_hours(longest)} in all at most")],
         )
     return expires_at
 

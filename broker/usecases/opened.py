@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from broker.decide.images import plan_image
 from broker.errors import (
     BrokerError,
     InsufficientFunds,
@@ -56,6 +57,9 @@ def warnings_about(
         known = "did not answer" if is_settled else "has not answered yet"
         message = f"The provider {known}: the launch goes on by itself and may still fail."
         warnings.append(Warned("outcome_unknown", message))
+    if ignored := plan_image(request).ignored:
+        message = f"The template decides what runs: {', '.join(ignored)} has no effect."
+        warnings.append(Warned("ignored_beside_template", message))
     if not request.managed_access and request.idle_threshold is not None:
         message = "Without managed access idleness is known from heartbeats alone."
         warnings.append(Warned("idle_unobservable", message))

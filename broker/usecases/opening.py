@@ -65,9 +65,11 @@ class Opening:
         public_key: str | None,
         disk_gb: int | None,
         turn: Turn,
+        patience: float = CREATE_PATIENCE,
     ) -> Opened:
         """Record a session, rent its machine, and answer when the provider has.
 
+        After `patience` seconds the answer is given without the provider's word.
         Without `public_key` a key pair is made; without `disk_gb` the disk is the usual one,
         or what the template recommends. `turn` is that of the request: one that was carried
         out before gets its session again. Raises what `broker.errors` names for a request
@@ -91,7 +93,7 @@ class Opening:
         told = Secrets(private_key, token := new_token())
         image = plan_image(request, template).image
         session = self._new_session(request, offer, image, public_line, token)
-        change = await self._launch(session, confidential, told, turn)
+        change = await self._launch(session, confidential, told, turn, patience)
         session, _ = await self._tools.journal.read(session.id)
         attempts = (await self._tools.store.attempts([session.id]))[session.id]
         require_opened(session, attempts[-1])
@@ -169,7 +171,12 @@ class Opening:
         )
 
     async def _launch(
-        self, session: Session, confidential: Confidential, told: Secrets, turn: Turn
+        self,
+        session: Session,
+        confidential: Confidential,
+        told: Secrets,
+        turn: Turn,
+        patience: float,
     ) -> Change | None:
         """Record, start the work, and wait until the provider has answered or time is up."""
         tools = self._tools
@@ -191,7 +198,7 @@ class Opening:
                 self._recording.pop(key, None)
             tools.keyring.keep(session.id, told)
             self._workers.wake(session.id)
-            return await changes.until(_is_answered, CREATE_PATIENCE)
+            return await changes.until(_is_answered, patience)
 
 
 def _is_answered(change: Change) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from broker.decide import lease, moves
-from broker.errors import Conflict, ValidationFailed
+from broker.errors import Conflict, Detail, ValidationFailed
 from broker.model import Attempt, Change, Reason, Session, Wanted
 from broker.usecases.launch import Tools
 from broker.usecases.receipts import Turn
@@ -65,7 +65,11 @@ class Sessions:
             longest = session.offer.max_duration
             expires_at = lease.extend(session, by)
             if longest is not None and expires_at - session.created_at > longest:
-                raise ValidationFailed("The offer cannot be rented for that long.")
+                problem = f"the offer is there for {longest / timedelta(hours=1):g} h at most"
+                raise ValidationFailed(
+                    "The offer cannot be rented for that long.",
+                    details=[Detail("additional_hours", problem)],
+                )
             now = self._tools.now()
             change = moves.extend(session, expires_at, now)
             return turn.sign(change, now, expires_at=expires_at.isoformat())

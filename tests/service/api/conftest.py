@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -14,13 +17,11 @@ from tests.service.conftest import QUICK, Broker
 from tests.waiting import eventually
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def refusing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Broker]:
-    """A serving broker whose market is there, and whose machines never come up."""
-    flags = QUICK | {
-        "database.url": str(tmp_path_factory.mktemp("broker") / "broker.db"),
-        "providers.simulator.ssh": False,
-    }
+@asynccontextmanager
+async def serving_on(folder: Path, **changes: Any) -> AsyncIterator[Broker]:
+    """A broker in that folder that is ready; settings as in `serve`."""
+    named = {name.replace("__", "."): value for name, value in changes.items()}
+    flags = QUICK | {"database.url": str(folder / "broker.db")} | named
     settings = load_settings(file=None, environment={}, flags=flags)
     async with serving(settings) as started, aiohttp.ClientSession() as client:
         broker = Broker(started.url, started.parts, client)
@@ -29,4 +30,12 @@ async def refusing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Br
             return (await broker.call("GET", "/ready"))[0] == 200
 
         await eventually(is_ready)
+        yield broker
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def refusing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Broker]:
+    """A serving broker whose market is there, and whose machines never come up."""
+    folder = tmp_path_factory.mktemp("broker")
+    async with serving_on(folder, providers__simulator__ssh=False) as broker:
         yield broker
