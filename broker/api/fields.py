@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictStr
+from pydantic.config import JsonDict
 
 from broker.ssh.keys import parse_public_key
 
@@ -56,21 +57,35 @@ def _spelled_truth(text: str) -> bool:
     return value
 
 
-_Printable = Annotated[
-    StrictStr,
-    AfterValidator(_printable),
-    # As far as a pattern that every language reads can say it: exact for Latin-1.
-    Field(json_schema_extra={"pattern": r"^[^\u0000-\u001f\u007f-\u00a0\u00ad]*$"}),
-]
-_Lines = Annotated[
-    StrictStr, AfterValidator(_script), Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
-]
+_PRINTABLE: JsonDict = {"pattern": r"^[^\u0000-\u001f\u007f-\u00a0\u00ad]*$"}
+"""As far as a pattern that every language reads can say it: exact for Latin-1."""
+_WITHOUT_NUL: JsonDict = {"pattern": r"^[^\u0000]*$"}
 
-Text = Annotated[_Printable, Field(min_length=1, max_length=LONGEST_TEXT)]
-LongText = Annotated[_Printable, Field(min_length=1, max_length=1024)]
-Name = Annotated[_Printable, Field(min_length=1, max_length=255)]
-Script = Annotated[_Lines, Field(min_length=1, max_length=LONGEST_SCRIPT)]
-Value = Annotated[_Lines, Field(max_length=4096)]
+Text = Annotated[
+    StrictStr,
+    Field(min_length=1, max_length=LONGEST_TEXT, json_schema_extra=_PRINTABLE),
+    AfterValidator(_printable),
+]
+LongText = Annotated[
+    StrictStr,
+    Field(min_length=1, max_length=1024, json_schema_extra=_PRINTABLE),
+    AfterValidator(_printable),
+]
+Name = Annotated[
+    StrictStr,
+    Field(min_length=1, max_length=255, json_schema_extra=_PRINTABLE),
+    AfterValidator(_printable),
+]
+Script = Annotated[
+    StrictStr,
+    Field(min_length=1, max_length=LONGEST_SCRIPT, json_schema_extra=_WITHOUT_NUL),
+    AfterValidator(_script),
+]
+Value = Annotated[
+    StrictStr,
+    Field(max_length=4096, json_schema_extra=_WITHOUT_NUL),
+    AfterValidator(_script),
+]
 VariableName = Annotated[
     StrictStr, Field(max_length=LONGEST_TEXT, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 ]
