@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from broker.errors import ValidationFailed
@@ -74,10 +74,14 @@ def _repeated(root: object) -> Iterator[str]:
         path, value = left.pop()
         if isinstance(value, _Object):
             yield from (path + name for name in sorted(value.repeated))
-            left += [(_below(path, name), item) for name, item in value.items()]
-        elif isinstance(value, list):
-            left += [(_below(path, str(index)), item) for index, item in enumerate(value)]
+        left += [
+            (f"{path}{name}."[:_LONGEST_PATH], item)
+            for name, item in _parts(value)
+            if isinstance(item, dict | list)
+        ]
 
 
-def _below(path: str, name: str) -> str:
-    return f"{path}{name}."[:_LONGEST_PATH]
+def _parts(value: object) -> Iterable[tuple[object, object]]:
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, list) else ()

@@ -13,6 +13,7 @@ from broker.ssh.keys import parse_public_key
 
 LONGEST_TEXT = 128
 LONGEST_SCRIPT = 16_384
+MOST_ENTRIES = 64
 
 _WHOLE = re.compile(r"-?[0-9]+")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
@@ -35,6 +36,13 @@ def _number(value: object) -> int | float:
     """A JSON number: neither a truth value nor a text that looks like one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("must be a number")  # noqa: TRY004 (pydantic reads ValueError)
+    return value
+
+
+def _few(value: object) -> object:
+    """A list or an object that is worth being looked into: each wrong entry makes an error."""
+    if isinstance(value, list | dict) and len(value) > MOST_ENTRIES:
+        raise ValueError(f"must have at most {MOST_ENTRIES} entries")
     return value
 
 
@@ -90,6 +98,9 @@ VariableName = Annotated[
     StrictStr, Field(max_length=LONGEST_TEXT, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 ]
 PublicKey = Annotated[StrictStr, Field(max_length=LONGEST_SCRIPT), AfterValidator(parse_public_key)]
+
+FEW = BeforeValidator(_few)
+"""At most `MOST_ENTRIES`, counted first."""
 
 JSON_NUMBER = BeforeValidator(_number)
 """The number stands in a body. 2.0 is the whole number 2, as in JSON Schema."""

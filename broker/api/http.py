@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ BODY_PATIENCE = 30.0
 
 _LONGEST_PATH = 128
 _MOST_NAMED = 5
+_MOST_DETAILS = 1000
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SUBJECT = re.compile(r"^\w+ should ")
@@ -43,6 +44,9 @@ _MESSAGES: Mapping[str, str] = {
 
 
 M = TypeVar("M", bound="RequestModel")
+
+Check = Callable[[Mapping[str, object]], Iterable[Detail]]
+"""What is wrong with the fields that are given, as far as only the broker at work knows it."""
 
 
 class UnsupportedMediaType(BrokerError):
@@ -67,7 +71,7 @@ class Query(RequestModel):
     """Base of query strings: every parameter may stand once."""
 
 
-def parse_query(model: type[M], request: web.Request) -> M:
+def parse_query(model: type[M], request: web.Request, *checks: Check) -> M:
     """The query string as `model`; raises ValidationFailed naming every wrong parameter."""
     problems = [
         *(Detail(name, "is not UTF-8 in percent-encoding") for name in _undecodable(request)),
@@ -77,7 +81,7 @@ def parse_query(model: type[M], request: web.Request) -> M:
             if _is_repeated(name, request)
         ),
     ]
-    return _validated(model, dict(request.query), "query parameters", problems)
+    return _validated(model, dict(request.query), "query parameters", problems, checks)
 
 
 def _is_repeated(name: str, request: web.Request) -> bool:
@@ -96,7 +100,7 @@ def _undecodable(request: web.Request) -> Iterator[str]:
             yield unquote(parameter.partition("=")[0])
 
 
-async def parse_body(model: type[M], request: web.Request) -> M:
+async def parse_body(model: type[M], request: web.Request, *checks: Check) -> M:
     """The JSON body as `model`; no body is an empty object.
 
     Raises ValidationFailed naming every wrong field, and UnsupportedMediaType where the
@@ -104,11 +108,11 @@ async def parse_body(model: type[M], request: web.Request) -> M:
     """
     raw = await _read(request)
     if not raw:
-        return _validated(model, {}, "fields")
+        return _validated(model, {}, "fields", checks=checks)
     _require_json(request)
     document = parse_document(raw)
     repeated = [Detail(path, _TWICE) for path in document.repeated]
-    return _validated(model, document.value, "fields", repeated)
+    return _validated(model, document.value, "fields", repeated, checks)
 
 
 async def _read(request: web.Request) -> bytes:
@@ -130,18 +134,27 @@ def _require_json(request: web.Request) -> None:
         raise UnsupportedMediaType("The body must not be compressed.")
 
 
-def _validated(model: type[M], value: object, what: str, problems: Sequence[Detail] = ()) -> M:
+def _validated(
+    model: type[M],
+    value: object,
+    what: str,
+    problems: Sequence[Detail] = (),
+    checks: Sequence[Check] = (),
+) -> M:
     """`value` as `model`; raises ValidationFailed with these problems and all others."""
     wrong = list(problems)
-    if isinstance(value, Mapping):
-        given = {name: one for name, one in value.items() if one is not None}
-        wrong += model.contradictions(given)
     try:
         made = model.model_validate(value)
     except ValidationError as error:
         wrong += [_detail(item) for item in error.errors(include_url=False, include_input=False)]
+    if isinstance(value, Mapping):
+        named = {problem.field for problem in wrong}
+        given = {name: one for name, one in value.items() if one is not None}
+        for check in (model.contradictions, *checks):
+            wrong += (problem for problem in check(given) if problem.field not in named)
     if wrong:
-        raise ValidationFailed(f"Wrong {what}: {_named(wrong)}.", details=wrong)
+        told = wrong[:_MOST_DETAILS]
+        raise ValidationFailed(f"Wrong {what}: {_named(wrong)}.", details=told)
     return made
 
 

@@ -103,14 +103,16 @@ class InventoryRoutes(Resource):
         asked, revision = request.rel_url.raw_query_string, self._inventory.revision
         answer = self._answers.find(asked, revision)
         if answer is None:
-            answer = await self._answer(parse_query(InventoryQuery, request))
+            answer = await self._answer(self._parse(request))
             self._answers.keep(asked, revision, answer)
         return conditional(request, answer)
+
+    def _parse(self, request: web.Request) -> InventoryQuery:
+        return parse_query(InventoryQuery, request, self._inventory.misnamed_provider)
 
     async def _answer(self, query: InventoryQuery) -> Answer:
         inventory = self._inventory
         await inventory.ready()
-        inventory.require_known(query.provider)
         template = await self._template(query)
         wanted = _filter(query, template)
         inventory.require_offers(wanted.provider)

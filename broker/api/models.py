@@ -8,7 +8,9 @@ from typing import Annotated
 from pydantic import AfterValidator, ConfigDict, Field, JsonValue, StrictBool
 
 from broker.api.fields import (
+    FEW,
     JSON_NUMBER,
+    MOST_ENTRIES,
     SPELLED_WHOLE,
     Fraction,
     Name,
@@ -25,8 +27,6 @@ from broker.api.http import Query, RequestModel
 from broker.errors import Detail
 from broker.model import KeyType, RetryScope, Status, StoragePolicy, WorkloadType
 from providers.base import INCLUDED_DISK_GB, LaunchMode
-
-MOST_ENTRIES = 64
 
 _CRITERIA = (
     "gpu_type",
@@ -137,7 +137,7 @@ class SessionCreate(RequestModel):
     docker_image: Name | None = Field(None, description="The image to run.")
     model_id: Name | None = Field(None, description="The model to serve (vLLM, else TGI).")
     quantization: Text | None = Field(None, description="How the model is quantized.")
-    exposed_ports: Annotated[tuple[Port, ...], Field(max_length=MOST_ENTRIES)] = Field(
+    exposed_ports: Annotated[tuple[Port, ...], Field(max_length=MOST_ENTRIES), FEW] = Field(
         (), description="Ports inside the machine to publish."
     )
     disk_gb: Annotated[int, Field(ge=8, le=100_000), JSON_NUMBER] | None = Field(
@@ -162,14 +162,14 @@ class SessionCreate(RequestModel):
     ssh_timeout_minutes: Annotated[int, Field(ge=1, le=30), JSON_NUMBER] | None = Field(
         None, description="How long the machine may take until its access is proved."
     )
-    env: Annotated[dict[VariableName, Value], Field(max_length=MOST_ENTRIES)] = Field(
+    env: Annotated[dict[VariableName, Value], Field(max_length=MOST_ENTRIES), FEW] = Field(
         default_factory=dict, description="Environment of the machine.", repr=False
     )
     on_start_cmd: Script | None = Field(
         None, description="Shell text to run when the machine has started.", repr=False
     )
     name: Text | None = Field(None, description="A name of your own.")
-    labels: Annotated[dict[Text, Value], Field(max_length=MOST_ENTRIES)] = Field(
+    labels: Annotated[dict[Text, Value], Field(max_length=MOST_ENTRIES), FEW] = Field(
         default_factory=dict, description="Labels of your own."
     )
     hard_max_override: Annotated[int, Field(ge=1, le=720), JSON_NUMBER] | None = Field(

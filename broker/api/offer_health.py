@@ -28,8 +28,7 @@ class OfferHealthRoutes(Resource):
         self._inventory = inventory
 
     async def list_all(self, request: web.Request) -> web.Response:
-        query = parse_query(OfferHealthQuery, request)
-        self._inventory.require_known(query.provider)
+        query = parse_query(OfferHealthQuery, request, self._inventory.misnamed_provider)
         wanted = parse_gpu_types(query.gpu_type) if query.gpu_type else None
         offers = [
             _present(troubled)

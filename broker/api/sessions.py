@@ -66,7 +66,7 @@ class SessionRoutes(Resource):
         self._objects = SessionObjects(store, now)
 
     async def create(self, request: web.Request) -> web.Response:
-        body = await parse_body(SessionCreate, request)
+        body = await parse_body(SessionCreate, request, self._opening.misnamed)
         confidential = Confidential(env=body.env, on_start_cmd=body.on_start_cmd)
         is_asynchronous = wants_asynchronous(request)
         async with self._receipts.turn(parse_keyed(request, body)) as turn:

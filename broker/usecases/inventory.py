@@ -24,7 +24,7 @@ from broker.decide.offers import (
 )
 from broker.decide.select import choose, needs_of, stand_ins
 from broker.decide.view import Source, View, view_of
-from broker.errors import Detail, NotFound, ProviderUnavailable, ValidationFailed
+from broker.errors import Detail, NotFound, ProviderUnavailable
 from broker.model import Attempt, Change, Confidential, Failure, Request, Session, Warned
 from broker.store import Store
 from broker.usecases.claims import Claims
@@ -167,15 +167,12 @@ class Inventory:
         if feed is not None and feed.usable(self._now()) is None:
             raise ProviderUnavailable(f"{state_of(feed)} Try again in a minute.")
 
-    def require_known(self, provider: str | None) -> None:
-        """Raise ValidationFailed, naming the known ones, for a provider that is not configured."""
-        if provider is not None and provider not in self._doors:
+    def misnamed_provider(self, given: Mapping[str, object]) -> Iterable[Detail]:
+        """What is wrong with the `provider` among these fields, where no such one is there."""
+        provider = given.get("provider")
+        if isinstance(provider, str) and provider not in self._doors:
             known = ", ".join(sorted(self._doors)) or "none"
-            problem = f"must be one of the configured providers: {known}"
-            raise ValidationFailed(
-                f"The provider is not known. Configured: {known}.",
-                details=[Detail("provider", problem)],
-            )
+            yield Detail("provider", f"must be one of the configured providers: {known}")
 
     def require_offers(self, provider: str | None = None) -> None:
         """Raise ProviderUnavailable where nobody has offers and some provider cannot be read.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterable, Mapping
 
 from broker.decide import lease, moves
 from broker.decide.disk import check_disk
@@ -13,6 +14,7 @@ from broker.decide.select import needs_of
 from broker.errors import (
     BrokerError,
     Conflict,
+    Detail,
     DuplicateSession,
     NoOfferFits,
     NotFound,
@@ -84,7 +86,6 @@ class Opening:
         await self._turn()
         template = await self._template(request)
         request = complete(request, template, disk_gb)
-        self._tools.inventory.require_known(request.criteria.provider)
         check_disk(request, template)
         private_key, public_line = await new_keys(
             public_key, request.ssh_key_type, request.consumer_id
@@ -99,6 +100,10 @@ class Opening:
         require_opened(session, attempts[-1])
         warnings = warnings_about(session, attempts[-1], is_settled=change is not None)
         return Opened(session, attempts, told, warnings)
+
+    def misnamed(self, given: Mapping[str, object]) -> Iterable[Detail]:
+        """Which of these fields of a request name what is not there."""
+        return self._tools.inventory.misnamed_provider(given)
 
     async def _turn(self) -> None:
         """Let those who come at the same time go on one by one, the event loop free in between."""

@@ -106,6 +106,48 @@ async def test_contradictions_are_told_beside_the_wrong_fields(
     assert fields | required | {"surprise"} == set(answer.fields)
 
 
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("POST", SESSIONS, b'{"provider": "nobody", "surprise": 1}'),
+        ("GET", "/api/v1/inventory?provider=nobody&surprise=1", b""),
+        ("GET", "/api/v1/offer-health?provider=nobody&surprise=1", b""),
+    ],
+)
+async def test_a_provider_that_is_not_there_is_told_beside_the_wrong_fields(
+    refusing: Broker, method: str, target: str, body: bytes
+) -> None:
+    """With those that are."""
+    answer = await send(refusing.url, request(method, target, body))
+
+    assert_refused(answer, 400, "validation_error", ["provider", "surprise"])
+    assert "simulator" in str(answer.body["details"])
+
+
+@pytest.mark.parametrize(
+    ("field", "entries"),
+    [("exposed_ports", [0] * 300_000), ("labels", {f"a{n}": 1 for n in range(60_000)})],
+)
+async def test_a_flood_of_mistakes_gets_a_small_answer(
+    refusing: Broker, field: str, entries: object
+) -> None:
+    """What holds too much is not looked into."""
+    answer = await send(refusing.url, request("POST", SESSIONS, encoded({field: entries})))
+
+    assert_refused(answer, 400, "validation_error", [field])
+    assert len(answer.raw) < 1000
+
+
+async def test_no_more_than_a_thousand_mistakes_are_told(refusing: Broker) -> None:
+    """Nobody reads more, and the answer stays smaller than the question."""
+    body = encoded({f"field_{number}": 1 for number in range(50_000)})
+    answer = await send(refusing.url, request("POST", SESSIONS, body))
+
+    assert_refused(answer, 400, "validation_error")
+    assert 1000 == len(answer.fields)
+    assert len(answer.raw) < len(body) / 10
+
+
 async def test_a_whole_number_may_be_written_with_a_fraction_of_nothing(refusing: Broker) -> None:
     """2.0 is the whole number 2, as in JSON Schema."""
     fields = {"consumer_id": "me", "workload_type": "llm", "reservation_hours": 2.0, "gpu_count": 1}
