@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import TypeVar
 
 from prometheus_client import (
@@ -205,6 +206,13 @@ class Metrics:
             registry=registry,
         )
 
+        def traffic(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+            answered = self._requests.labels(method, route, str(status))
+            return answered, self._request_seconds.labels(method, route)
+
+        # Looking these up takes longer than counting, and they are few.
+        self._traffic = cache(traffic)
+
     def _begin_at_zero(self, providers: Iterable[str]) -> None:
         for provider in providers:
             self._created.labels(provider)
@@ -220,8 +228,9 @@ class Metrics:
         return generate_latest(self.registry)
 
     def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        self._requests.labels(method, route, str(status)).inc()
-        self._request_seconds.labels(method, route).observe(seconds)
+        answered, durations = self._traffic(method, route, status)
+        answered.inc()
+        durations.observe(seconds)
 
     def provider_called(
         self, provider: str, operation: str, seconds: float, error: ProviderError | None
