@@ -12,6 +12,17 @@ from broker.decide.money import price_of
 from broker.model import Attempt, Event, Session, Warned
 from providers.base import Endpoint
 
+_INNER_NETWORKS = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"),
+            *("fc00::/7", "fe80::/10"),
+        ),
+    )
+)
+"""Private, shared and link-local addresses."""
+
 _NOTE = "Full SSH diagnostics require client-side SSH access."
 
 
@@ -155,4 +166,4 @@ def is_reachable(endpoint: Endpoint) -> bool:
         address = ipaddress.ip_address(endpoint.host)
     except ValueError:
         return True
-    return address.is_loopback or not (address.is_private or address.is_link_local)
+    return not any(address in network for network in _INNER_NETWORKS)

@@ -11,7 +11,7 @@ from broker.model import WorkloadType
 from tests.service.api.asking import assert_refused, request, send
 from tests.service.api.wrong_values import encoded
 from tests.service.conftest import Broker, Serve
-from tests.service.scenarios import assert_sound, ended, offers, only_session, running
+from tests.service.scenarios import assert_sound, ended, offers, only_session
 
 SESSIONS = "/api/v1/sessions"
 ASKED = {"consumer_id": "me", "workload_type": "llm", "reservation_hours": 1}
@@ -159,13 +159,6 @@ async def test_a_machine_may_show_its_token_in_the_header(broker: Broker) -> Non
     assert 200 == await beat(f"Bearer {body['session_token']}", gpu_util=50)
     assert 401 == await beat("bearer guessed", gpu_util=50)
     assert 200 == await beat("Bearer guessed", gpu_util=50, token=body["session_token"])
-
-
-async def test_no_private_address_of_a_providers_network_is_told(broker: Broker) -> None:
-    """An address that nobody outside can reach is as good as none."""
-    session = await running(broker)
-
-    assert "127.0.0.1" == session["ssh_host"]
 
 
 async def test_what_a_broker_that_starts_can_do(market_only: Broker) -> None:
