@@ -6,11 +6,11 @@ from aiohttp import web
 from pydantic import Field
 
 from broker.api import shapes
-from broker.api.fields import Text
+from broker.api.fields import SpelledTruth, Text
 from broker.api.http import Query, json_response, parse_query
 from broker.api.present import present_warning
 from broker.api.routes import Resource, Route, Tag
-from broker.decide.templates import parse_docker_flags
+from broker.decide.templates import TemplateFilter, parse_docker_flags
 from broker.errors import NotFound, ProviderUnavailable
 from broker.usecases.templates import Templates
 from providers.base import Template
@@ -20,6 +20,10 @@ class TemplateQuery(Query):
     """Which templates to list."""
 
     name: Text | None = Field(None, description="A part of the name, whatever its case.")
+    image: Text | None = Field(None, description="A part of the image, whatever its case.")
+    provider: Text | None = Field(None, description="Only this provider's.")
+    recommended: SpelledTruth | None = Field(None, description="Whether its provider likes it.")
+    use_ssh: SpelledTruth | None = Field(None, description="Whether it brings an SSH server.")
 
 
 class TemplateRoutes(Resource):
@@ -30,7 +34,7 @@ class TemplateRoutes(Resource):
 
     async def list_all(self, request: web.Request) -> web.Response:
         query = parse_query(TemplateQuery, request)
-        found = await self._templates.list(query.name)
+        found = await self._templates.list(TemplateFilter(**query.model_dump()))
         answer: shapes.Templates = {
             "templates": [present_template(template) for template in found.templates],
             "count": len(found.templates),

@@ -94,15 +94,20 @@ Examples:
 )
 @click.argument("hash_id", required=False)
 @click.option("--name", help="Only those with this in their name.")
+@click.option("--image", help="Only those with this in the name of their image.")
+@click.option("--provider", help="Only this provider's.")
+@click.option("--recommended/--not-recommended", default=None, help="What its provider says.")
+@click.option("--use-ssh/--no-use-ssh", default=None, help="Only those (without) an SSH server.")
 @click.option("--offer-id", help="Only those that this offer can run.")
 @output_option
-def templates(hash_id: str | None, name: str | None, offer_id: str | None, output: str) -> None:
+def templates(hash_id: str | None, offer_id: str | None, output: str, **filters: object) -> None:
     """Prepared images of the providers.
 
     With HASH_ID that one in full.
     """
-    if sum(value is not None for value in (hash_id, name, offer_id)) > 1:
-        raise click.UsageError("HASH_ID, --name and --offer-id exclude each other.")
+    is_filtered = any(value is not None for value in filters.values())
+    if (hash_id is not None) + (offer_id is not None) + is_filtered > 1:
+        raise click.UsageError("HASH_ID, --offer-id and the filters exclude each other.")
     client = Client.from_environment()
     if hash_id is not None:
         show(client.get(path_of("templates", hash_id)), output, print_fields)
@@ -110,7 +115,7 @@ def templates(hash_id: str | None, name: str | None, offer_id: str | None, outpu
         answer = client.get(path_of("inventory", offer_id, "compatible-templates"))
         show(answer, output, _print_templates)
     else:
-        show(client.get(path_of("templates"), name=name), output, _print_templates)
+        show(client.get(path_of("templates"), **filters), output, _print_templates)
 
 
 def print_offers(offers: list[Body]) -> None:

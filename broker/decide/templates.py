@@ -44,6 +44,27 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateFilter:
+    """Which templates to list; None is no condition. Texts are parts, whatever their case."""
+
+    name: str | None = None
+    image: str | None = None
+    provider: str | None = None
+    recommended: bool | None = None
+    use_ssh: bool | None = None
+
+    def admits(self, template: Template) -> bool:
+        """Whether the template meets every condition."""
+        return (
+            (self.name or "").casefold() in template.name.casefold()
+            and (self.image or "").casefold() in template.image.casefold()
+            and self.provider in {None, template.provider}
+            and self.recommended in {None, template.recommended}
+            and self.use_ssh in {None, template.use_ssh}
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class DockerFlags:
     """The environment and the ports in a template's docker flags."""
 

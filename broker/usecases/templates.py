@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from broker.decide.templates import holds, parse_conditions
+from broker.decide.templates import TemplateFilter, holds, parse_conditions
 from broker.errors import NotFound, ProviderUnavailable
 from broker.model import Warned
 from broker.usecases.doors import Door
@@ -67,6 +67,9 @@ class _Shelf:
         self._due_at = self._now() + by
 
 
+_ALL = TemplateFilter()
+
+
 @dataclass(frozen=True, slots=True)
 class TemplateList:
     """Templates by name, and what is missing among them."""
@@ -83,14 +86,13 @@ class Templates:
             _Shelf(door, now) for _, door in sorted(doors.items()) if door.capabilities.templates
         ]
 
-    async def list(self, name: str | None = None) -> TemplateList:
-        """Those with `name` in their names, whatever its case.
+    async def list(self, wanted: TemplateFilter = _ALL) -> TemplateList:
+        """Those that the filter admits.
 
         Raises ProviderUnavailable where no provider that has templates can be read.
         """
         listed = await _listed(self._shelves)
-        wanted = (name or "").casefold()
-        found = [one for one in listed.templates if wanted in one.name.casefold()]
+        found = [template for template in listed.templates if wanted.admits(template)]
         return TemplateList(found, listed.warnings)
 
     async def get(self, hash_id: str) -> Template:

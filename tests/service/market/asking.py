@@ -14,11 +14,15 @@ OFFERS = (
     an_offer("3", price="2.4", gpu_type="A100 SXM4", vram_gb=80, gpu_count=2, verified=False),
     an_offer("4", price="0.5", provider="other", reliability=None, cuda_version=None),
 )
-OLLAMA = a_template(provider="cloud", tag="0.15.4", onstart="entrypoint.sh", runtype="jupyter")
+OLLAMA = a_template(
+    provider="cloud", tag="0.15.4", onstart="entrypoint.sh", runtype="jupyter", recommended=True
+)
 NEW_CUDA = a_template(
     hash_id="b" * 32,
     name="New CUDA",
     provider="cloud",
+    image="nvidia/cuda",
+    use_ssh=False,
     extra_filters='{"cuda_max_good": {"gte": 12.9}, "gpu_ram": {"gte": "20000"}}',
 )
 

@@ -64,7 +64,7 @@ async def test_templates_are_shown_whole(client: Client) -> None:
         "runtype": "jupyter",
         "use_ssh": True,
         "ssh_direct": True,
-        "recommended": False,
+        "recommended": True,
         "recommended_disk_space": 32,
         "extra_filters": '{"cpu_arch": {"in": ["arm64", "amd64"]}}',
         "creator_id": None,
@@ -72,6 +72,28 @@ async def test_templates_are_shown_whole(client: Client) -> None:
         "count_created": None,
     }
     assert await get(client, f"templates/{OLLAMA.hash_id}") == template
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        ({}, ["Ollama", "New CUDA"]),
+        *(({"name": "ollam"}, ["Ollama"]), ({"name": "vllm"}, [])),
+        *(({"image": "NVIDIA/"}, ["New CUDA"]), ({"image": "ubuntu"}, [])),
+        *(({"provider": "cloud"}, ["Ollama", "New CUDA"]), ({"provider": "other"}, [])),
+        *(({"recommended": "true"}, ["Ollama"]), ({"recommended": "false"}, ["New CUDA"])),
+        *(({"use_ssh": "true"}, ["Ollama"]), ({"use_ssh": "false"}, ["New CUDA"])),
+        ({"use_ssh": "false", "name": "Ollama"}, []),
+    ],
+)
+async def test_templates_are_listed_by_what_they_are(
+    client: Client, filters: dict[str, str], names: list[str]
+) -> None:
+    """Every filter narrows the list; together they narrow it further."""
+    listed = await get(client, "templates", **filters)
+
+    assert names == [template["name"] for template in listed["templates"]]
+    assert len(names) == listed["count"]
 
 
 async def test_templates_are_fetched_once_an_hour(client: Client, site: Site) -> None:
