@@ -106,6 +106,15 @@ async def test_the_cheapest_offer_that_fits_the_criteria_is_rented(market_only: 
     assert left[0]["id"] == bold["session"]["offer_id"]
 
 
+@pytest.mark.parametrize(
+    "spelling", ["rtx-4090", "RTX_4090", "NVIDIA GeForce RTX 4090", "geforcertx4090-pcie-24gb"]
+)
+async def test_criteria_know_a_gpu_by_any_spelling(market_only: Broker, spelling: str) -> None:
+    """The session has the name that the market gives it."""
+    status, body = await market_only.rent(gpu_type=spelling)
+    assert (201, "RTX 4090") == (status, body["session"]["gpu_type"])
+
+
 async def test_criteria_that_nothing_fits_are_told_as_such(market_only: Broker) -> None:
     """404, with a code of its own."""
     status, body = await market_only.rent(max_price=0.01)

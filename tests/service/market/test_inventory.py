@@ -203,6 +203,19 @@ async def test_a_listing_that_did_not_change_need_not_be_sent_again(
         assert answer.headers["ETag"] != tag
 
 
+@pytest.mark.parametrize("path", ["inventory", "inventory/cloud-1", "gpus"])
+async def test_the_head_of_an_answer_can_be_asked_for_alone(client: Client, path: str) -> None:
+    """With the tag and the length of the body; a strong spelling of the tag is known as well."""
+    async with client.get(f"/api/v1/{path}") as answer:
+        tag, body = answer.headers["ETag"], await answer.read()
+    async with client.head(f"/api/v1/{path}") as answer:
+        assert (answer.status, answer.headers["ETag"]) == (200, tag)
+        assert (await answer.read(), answer.headers["Content-Length"]) == (b"", str(len(body)))
+    for known in (tag, tag.removeprefix("W/"), f'"x",{tag}', "*"):
+        async with client.head(f"/api/v1/{path}", headers={"If-None-Match": known}) as answer:
+            assert (answer.status, answer.headers["ETag"]) == (304, tag), known
+
+
 async def test_the_tag_outlives_a_reading_that_brought_nothing_new(
     client: Client, site: Site
 ) -> None:
