@@ -38,7 +38,7 @@ from broker.errors import (
 )
 from broker.model import Confidential, Status
 from broker.store import Store
-from broker.usecases.opening import CREATE_PATIENCE, Opening
+from broker.usecases.opening import Opening
 from broker.usecases.receipts import Receipts
 from broker.usecases.rekey import Rekeying
 from broker.usecases.sessions import Sessions
@@ -76,7 +76,7 @@ class SessionRoutes(Resource):
                 public_key=body.ssh_public_key,
                 disk_gb=body.disk_gb,
                 turn=turn,
-                patience=0 if is_asynchronous else CREATE_PATIENCE,
+                is_patient=not is_asynchronous,
             )
         answer: shapes.CreatedSession = {
             "session": await self._objects.one(opened.session.id),

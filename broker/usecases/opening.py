@@ -67,11 +67,12 @@ class Opening:
         public_key: str | None,
         disk_gb: int | None,
         turn: Turn,
-        patience: float = CREATE_PATIENCE,
+        is_patient: bool = True,
     ) -> Opened:
         """Record a session, rent its machine, and answer when the provider has.
 
-        After `patience` seconds the answer is given without the provider's word.
+        The answer comes without the provider's word after `CREATE_PATIENCE`, or at once
+        where the consumer is not patient.
         Without `public_key` a key pair is made; without `disk_gb` the disk is the usual one,
         or what the template recommends. `turn` is that of the request: one that was carried
         out before gets its session again. Raises what `broker.errors` names for a request
@@ -94,7 +95,9 @@ class Opening:
         told = Secrets(private_key, token := new_token())
         image = plan_image(request, template).image
         session = self._new_session(request, offer, image, public_line, token)
-        change = await self._launch(session, confidential, told, turn, patience)
+        change = await self._launch(
+            session, confidential, told, turn, CREATE_PATIENCE if is_patient else 0
+        )
         session, _ = await self._tools.journal.read(session.id)
         attempts = (await self._tools.store.attempts([session.id]))[session.id]
         require_opened(session, attempts[-1])
