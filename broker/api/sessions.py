@@ -100,8 +100,7 @@ class SessionRoutes(Resource):
             offset=query.offset,
         )
         shown = await self._objects.many(found)
-        answer: shapes.Sessions = {"sessions": shown, "count": len(shown), "total": total}
-        return json_response(answer)
+        return json_response({"sessions": shown, "count": len(shown), "total": total})
 
     async def get(self, request: web.Request) -> web.Response:
         return json_response(await self._objects.one(request.match_info["id"]))
