@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 LONGEST_LINE = 65_536
 """Bytes of the request line, and of each header."""
 
+_NAME = "gpu-broker"
 _METHODS = "DELETE, GET, HEAD, POST"
 _FIRST_OF_OURS = 500
 
@@ -63,9 +64,13 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer; aiohttp's own errors, raised outside of the middlewares, in our shape."""
+        """Send an answer; aiohttp's own errors, raised outside of the middlewares, in our shape.
+
+        Whom it comes from is told without the versions of what we are made of.
+        """
         if isinstance(resp, web.HTTPException):
             resp = present_http(resp, request_id_of(request))
+        resp.headers[hdrs.SERVER] = _NAME
         return await super().finish_response(request, resp, start_time)
 
 

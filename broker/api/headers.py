@@ -8,7 +8,9 @@ from broker.api.fields import LONGEST_TEXT
 from broker.api.idempotency import HEADER as IDEMPOTENCY_KEY
 from broker.api.idempotency import REPLAYED
 from broker.api.middleware import REQUEST_ID_HEADER
+from broker.api.preferences import APPLIED as PREFERENCE_APPLIED
 from broker.api.preferences import HEADER as PREFER
+from broker.api.preferences import RESPOND_ASYNC
 from broker.api.schemas import Schema
 
 __all__ = [
@@ -17,13 +19,16 @@ __all__ = [
     "IDEMPOTENCY_KEY",
     "IF_NONE_MATCH",
     "PREFER",
+    "PREFERENCE_APPLIED",
     "REPLAYED",
     "REQUEST_ID_HEADER",
+    "RETRY_AFTER",
     "SENT",
 ]
 
 ETAG = "ETag"
 IF_NONE_MATCH = "If-None-Match"
+RETRY_AFTER = "Retry-After"
 
 SENT: Mapping[str, Schema] = {
     REQUEST_ID_HEADER: {
@@ -86,6 +91,15 @@ ANSWERED: Mapping[str, Schema] = {
     REPLAYED: {
         "description": "`true` where an earlier request with this Idempotency-Key did the work.",
         "schema": {"type": "string", "enum": ["true"]},
+    },
+    PREFERENCE_APPLIED: {
+        "description": "The preference that was followed.",
+        "schema": {"type": "string", "enum": [RESPOND_ASYNC]},
+    },
+    RETRY_AFTER: {
+        "description": "Seconds after which it is worth another try.",
+        "schema": {"type": "integer", "minimum": 0},
+        "example": 5,
     },
 }
 """What answers may carry, by name."""

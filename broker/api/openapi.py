@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from http import HTTPStatus
 from inspect import cleandoc
 
 from pydantic import BaseModel, ValidationError
@@ -97,6 +98,10 @@ def _headers(route: Route, status: int) -> Schema:
         names.append(headers.ETAG)
     if route.is_keyed and status in route.answers:
         names.append(headers.REPLAYED)
+    if route.may_be_asynchronous and status == HTTPStatus.ACCEPTED:
+        names.append(headers.PREFERENCE_APPLIED)
+    if any(problem.status == status and problem.retry_after for problem in route.errors):
+        names.append(headers.RETRY_AFTER)
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 

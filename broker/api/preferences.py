@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from aiohttp import web
 
 HEADER = "Prefer"
-_ASYNCHRONOUS = "respond-async"
+RESPOND_ASYNC = "respond-async"
+APPLIED = "Preference-Applied"
 
-APPLIED: Mapping[str, str] = {"Preference-Applied": _ASYNCHRONOUS}
+FOLLOWED: Mapping[str, str] = {APPLIED: RESPOND_ASYNC}
 """Tells a client that its preference was followed."""
 
 
 def wants_asynchronous(request: web.Request) -> bool:
     """Whether the answer is to come at once, and the work to go on by itself."""
     given = ",".join(request.headers.getall(HEADER, [])).replace(";", ",").split(",")
-    return _ASYNCHRONOUS in {preference.strip().lower() for preference in given}
+    return RESPOND_ASYNC in {preference.strip().lower() for preference in given}

@@ -17,7 +17,7 @@ from broker.api.models import (
     SessionList,
     SessionRekey,
 )
-from broker.api.preferences import APPLIED, wants_asynchronous
+from broker.api.preferences import FOLLOWED, wants_asynchronous
 from broker.api.present import present_warning
 from broker.api.requests import request_of
 from broker.api.routes import Resource, Route, Tag
@@ -87,7 +87,7 @@ class SessionRoutes(Resource):
         }
         headers = replay_headers(turn)
         if is_asynchronous:
-            return json_response(answer, status=202, headers={**headers, **APPLIED})
+            return json_response(answer, status=202, headers={**headers, **FOLLOWED})
         return json_response(answer, status=201, headers=headers)
 
     async def list_all(self, request: web.Request) -> web.Response:

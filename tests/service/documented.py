@@ -47,9 +47,11 @@ def check_answer(method: str, path: str, answer: aiohttp.ClientResponse, body: b
         responses = resolve(place)["responses"]
         assert str(answer.status) in responses, f"{what} is not documented: add it to the Route"
         response = responses[str(answer.status)]
-        for name in response["headers"]:
-            header = api_document()["components"]["headers"][name]
-            assert name in answer.headers or not header.get("required"), f"{what} without {name}"
+        for name, header in api_document()["components"]["headers"].items():
+            if name in response["headers"]:
+                assert name in answer.headers or not header.get("required"), f"{what}: no {name}"
+            else:
+                assert name not in answer.headers, f"{what} with {name}, which is not documented"
         content = response.get("content", {})
         pointer = f"{place}/responses/{answer.status}/content/application~1json/schema"
     assert not content or answer.content_type in content, f"{what} as {answer.content_type}"

@@ -108,6 +108,7 @@ def assert_refused(answer: Answer, status: int, code: str, fields: Iterable[str]
     assert (answer.status, body["code"]) == (status, code), answer
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.headers["x-request-id"] == body["request_id"]
+    assert answer.headers["server"] == "gpu-broker", "and no version of what it is made of"
     assert body["error"]
     assert set(fields) <= set(answer.fields), answer
     assert all(set(detail) == {"field", "message"} for detail in body.get("details", []))
