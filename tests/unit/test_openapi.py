@@ -148,6 +148,22 @@ def test_errors_are_described_by_their_classes() -> None:
     assert conflict["examples"]["Conflict"]["value"]["error"] == Conflict.__doc__
 
 
+@pytest.mark.parametrize(
+    ("status", "header"),
+    [("201", "Idempotent-Replayed"), ("202", "Preference-Applied"), ("503", "Retry-After")],
+)
+def test_the_headers_of_an_answer_are_described(status: str, header: str) -> None:
+    """Where the route can give them, and nowhere else."""
+    creation, costs = (
+        api_document()["paths"][path][method]["responses"]
+        for path, method in (("/api/v1/sessions", "post"), ("/api/v1/costs", "get"))
+    )
+
+    assert header in creation[status]["headers"]
+    assert header not in creation["400"]["headers"]
+    assert not any(header in answer["headers"] for answer in costs.values())
+
+
 def test_a_shape_without_an_example_is_refused_with_its_place() -> None:
     """The document cannot be built before the field has an example."""
 
