@@ -101,7 +101,9 @@ class Opening:
         session, _ = await self._tools.journal.read(session.id)
         attempts = (await self._tools.store.attempts([session.id]))[session.id]
         require_opened(session, attempts[-1])
-        warnings = warnings_about(session, attempts[-1], is_settled=change is not None)
+        # What was unknown when the answer was due is told, though it may be known by now.
+        told_of = change.attempt if change is not None and change.attempt else attempts[-1]
+        warnings = warnings_about(session, told_of, is_settled=change is not None)
         return Opened(session, attempts, told, warnings)
 
     def misnamed(self, given: Mapping[str, object]) -> Iterable[Detail]:
