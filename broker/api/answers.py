@@ -11,7 +11,10 @@ from aiohttp import hdrs, web
 
 from broker.api.http import encode, raw_response
 
-_MOST_KEPT = 32
+_MOST_KEPT = 16_000_000
+"""Bytes."""
+_BESIDE_BODY = 500
+"""Bytes that an answer takes beside its body, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Answers:
     def __init__(self) -> None:
         self._revision: object = None
         self._kept: OrderedDict[str, Answer] = OrderedDict()
+        self._size = 0
 
     def find(self, query: str, revision: object) -> Answer | None:
         """The answer to that query, if it was given in this revision."""
@@ -48,10 +52,14 @@ class Answers:
         """Keep an answer for as long as the revision stays the same."""
         if revision != self._revision:
             self._kept.clear()
+            self._size = 0
             self._revision = revision
-        self._kept[query] = answer
-        if len(self._kept) > _MOST_KEPT:
-            self._kept.popitem(last=False)
+        if query not in self._kept:
+            self._kept[query] = answer
+            self._size += len(answer.body) + _BESIDE_BODY
+        while self._size > _MOST_KEPT:
+            _, dropped = self._kept.popitem(last=False)
+            self._size -= len(dropped.body) + _BESIDE_BODY
 
 
 def conditional(

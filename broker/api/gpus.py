@@ -50,6 +50,8 @@ class GpuRoutes(Resource):
 
         Raises NotFound, or ProviderUnavailable where not everything can be read.
         """
+        if not spelling.isprintable() or "/" in spelling:
+            raise NotFound("No GPU type has such a name: /api/v1/gpus lists those there are.")
         for name in self._inventory.gpu_types:
             if gpu_key(name) == gpu_key(spelling):
                 return name

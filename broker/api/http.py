@@ -45,6 +45,9 @@ _MESSAGES: Mapping[str, str] = {
 
 M = TypeVar("M", bound="RequestModel")
 
+MISTAKES = web.RequestKey("mistakes", tuple[Detail, ...])
+"""What is wrong with a request beside its body: told together with what is wrong with that."""
+
 Check = Callable[[Mapping[str, object]], Iterable[Detail]]
 """What is wrong with the fields that are given, as far as only the broker at work knows it."""
 
@@ -106,13 +109,14 @@ async def parse_body(model: type[M], request: web.Request, *checks: Check) -> M:
     Raises ValidationFailed naming every wrong field, and UnsupportedMediaType where the
     body is declared to be something else than JSON.
     """
+    mistakes = request.get(MISTAKES, ())
     raw = await _read(request)
     if not raw:
-        return _validated(model, {}, "fields", checks=checks)
+        return _validated(model, {}, "fields", mistakes, checks)
     _require_json(request)
     document = parse_document(raw)
     repeated = [Detail(path, _TWICE) for path in document.repeated]
-    return _validated(model, document.value, "fields", repeated, checks)
+    return _validated(model, document.value, "fields", [*mistakes, *repeated], checks)
 
 
 async def _read(request: web.Request) -> bytes:

@@ -16,11 +16,8 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 
 
-def parse_keyed(request: web.Request, body: BaseModel) -> Keyed | None:
-    """The request's key with everything that it asks for; None where it has no key.
-
-    Raises ValidationFailed.
-    """
+def parse_key(request: web.Request) -> str | None:
+    """The request's key; None where it has none. Raises ValidationFailed."""
     given = request.headers.getall(HEADER, [])
     if not given:
         return None
@@ -29,6 +26,17 @@ def parse_keyed(request: web.Request, body: BaseModel) -> Keyed | None:
     (key,) = given
     if not (key.isascii() and key.isprintable()) or not 0 < len(key) <= LONGEST_TEXT:
         raise _wrong(f"must hold 1 to {LONGEST_TEXT} printable ASCII characters")
+    return key
+
+
+def parse_keyed(request: web.Request, body: BaseModel) -> Keyed | None:
+    """The request's key with everything that it asks for; None where it has no key.
+
+    Raises ValidationFailed.
+    """
+    key = parse_key(request)
+    if key is None:
+        return None
     fields = body.model_dump(mode="json", exclude_unset=True)
     return Keyed(key, json.dumps([request.method, request.path, fields], sort_keys=True).encode())
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from types import MethodType
 from typing import ClassVar
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel
 
-from broker.api.http import Query, parse_query
-from broker.errors import BrokerError
+from broker.api.http import MISTAKES, Query, parse_query
+from broker.api.idempotency import parse_key
+from broker.errors import BrokerError, ValidationFailed
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
 """A method of a resource: it takes the resource and the request."""
@@ -79,17 +81,31 @@ class Resource:
     def mount_on(self, application: web.Application) -> None:
         """Serve these routes; what answers GET answers HEAD too."""
         for route in self.ROUTES:
-            handler: Handler = MethodType(route.handler, self)
-            if route.query is None:
-                handler = _without_parameters(handler)
+            handler = _looked_over(route, MethodType(route.handler, self))
             application.router.add_route(route.method, route.path, handler)
             if route.method == hdrs.METH_GET:
                 application.router.add_route(hdrs.METH_HEAD, route.path, handler)
 
 
-def _without_parameters(handler: Handler) -> Handler:
+def _looked_over(route: Route, handler: Handler) -> Handler:
+    """Judge what the handler does not read: parameters where none belong, and the key.
+
+    A handler that reads a body tells of these mistakes together with those in the body.
+    """
+    judges: list[Callable[[web.Request], object]] = []
+    if route.query is None:
+        judges.append(partial(parse_query, Query))
+    if route.is_keyed:
+        judges.append(parse_key)
+
     async def handle(request: web.Request) -> web.StreamResponse:
-        parse_query(Query, request)
+        for judge in judges:
+            try:
+                judge(request)
+            except ValidationFailed as mistake:
+                if route.body is None:
+                    raise
+                request[MISTAKES] = (*request.get(MISTAKES, ()), *mistake.details)
         return await handler(request)
 
-    return handle
+    return handle if judges else handler

@@ -33,7 +33,7 @@ class TemplateRoutes(Resource):
         self._templates = templates
 
     async def list_all(self, request: web.Request) -> web.Response:
-        query = parse_query(TemplateQuery, request)
+        query = parse_query(TemplateQuery, request, self._templates.misnamed_provider)
         found = await self._templates.list(TemplateFilter(**query.model_dump()))
         answer: shapes.Templates = {
             "templates": [present_template(template) for template in found.templates],

@@ -7,7 +7,7 @@ decides whether a call may be repeated.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,6 +15,7 @@ from enum import StrEnum
 from time import monotonic
 from typing import Protocol, TypeVar
 
+from broker.errors import Detail
 from providers.base import (
     Capabilities,
     HasBalance,
@@ -55,6 +56,14 @@ _NO_FAULT_OF_THE_PROVIDER = (NotFound, OfferGone)
 
 class _DeadlinePassed(Unavailable):
     """The provider did not answer in time; whatever was asked may still happen."""
+
+
+def misnamed_provider(providers: Collection[str], given: Mapping[str, object]) -> Iterable[Detail]:
+    """What is wrong with the `provider` among these fields, where it is none of `providers`."""
+    provider = given.get("provider")
+    if isinstance(provider, str) and provider not in providers:
+        known = ", ".join(sorted(providers)) or "none"
+        yield Detail("provider", f"must be one of the configured providers: {known}")
 
 
 class ProviderState(StrEnum):

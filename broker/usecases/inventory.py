@@ -28,7 +28,7 @@ from broker.errors import Detail, NotFound, ProviderUnavailable
 from broker.model import Attempt, Change, Confidential, Failure, Request, Session, Warned
 from broker.store import Store
 from broker.usecases.claims import Claims
-from broker.usecases.doors import Door
+from broker.usecases.doors import Door, misnamed_provider
 from broker.usecases.feed import Ages, Feed, Snapshot
 from broker.usecases.readings import Reading, is_ok, reading_of, state_of, warnings_of
 from providers.base import Capabilities, Offer, Template
@@ -169,10 +169,7 @@ class Inventory:
 
     def misnamed_provider(self, given: Mapping[str, object]) -> Iterable[Detail]:
         """What is wrong with the `provider` among these fields, where no such one is there."""
-        provider = given.get("provider")
-        if isinstance(provider, str) and provider not in self._doors:
-            known = ", ".join(sorted(self._doors)) or "none"
-            yield Detail("provider", f"must be one of the configured providers: {known}")
+        return misnamed_provider(self._doors, given)
 
     def require_offers(self, provider: str | None = None) -> None:
         """Raise ProviderUnavailable where nobody has offers and some provider cannot be read.

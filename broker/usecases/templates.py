@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from broker.decide.templates import TemplateFilter, holds, parse_conditions
-from broker.errors import NotFound, ProviderUnavailable
+from broker.errors import Detail, NotFound, ProviderUnavailable
 from broker.model import Warned
-from broker.usecases.doors import Door
+from broker.usecases.doors import Door, misnamed_provider
 from broker.usecases.single_flight import SingleFlight
 from providers.base import Offer, Template
 from providers.errors import ProviderError
@@ -82,9 +82,14 @@ class Templates:
     """The templates that offers can be rented with."""
 
     def __init__(self, doors: Mapping[str, Door], *, now: Callable[[], datetime]) -> None:
+        self._doors = doors
         self._shelves = [
             _Shelf(door, now) for _, door in sorted(doors.items()) if door.capabilities.templates
         ]
+
+    def misnamed_provider(self, given: Mapping[str, object]) -> Iterable[Detail]:
+        """What is wrong with the `provider` among these fields, where no such one is there."""
+        return misnamed_provider(self._doors, given)
 
     async def list(self, wanted: TemplateFilter = _ALL) -> TemplateList:
         """Those that the filter admits.

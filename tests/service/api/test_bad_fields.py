@@ -112,6 +112,7 @@ async def test_contradictions_are_told_beside_the_wrong_fields(
         ("POST", SESSIONS, b'{"provider": "nobody", "surprise": 1}'),
         ("GET", "/api/v1/inventory?provider=nobody&surprise=1", b""),
         ("GET", "/api/v1/offer-health?provider=nobody&surprise=1", b""),
+        ("GET", "/api/v1/templates?provider=nobody&surprise=1", b""),
     ],
 )
 async def test_a_provider_that_is_not_there_is_told_beside_the_wrong_fields(

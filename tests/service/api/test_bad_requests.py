@@ -277,6 +277,27 @@ async def test_an_idempotency_key_that_is_none_is_named(refusing: Broker, key: s
     assert_refused(answer, 400, "validation_error", ["Idempotency-Key"])
 
 
+@pytest.mark.parametrize(
+    "path", [SESSIONS, *(f"{SESSIONS}/{UNKNOWN_NAME}/{verb}" for verb in ("extend", "rekey"))]
+)
+async def test_mistakes_in_all_parts_of_a_request_are_told_together(
+    refusing: Broker, path: str
+) -> None:
+    """In the address, in the headers and in the body."""
+    key = "Idempotency-Key: " + "a" * 129
+    sent = request("POST", f"{path}?odd=1", b'{"surprise": 1}', key)
+    answer = await send(refusing.url, sent)
+
+    assert_refused(answer, 400, "validation_error", ["odd", "Idempotency-Key", "surprise"])
+
+
+@pytest.mark.parametrize("hidden", ["%00", "%07", "%0A", "%2F", "%C2%A0"])
+async def test_a_name_with_a_hidden_character_is_no_gpus(refusing: Broker, hidden: str) -> None:
+    """Though GPUs are known by any spelling."""
+    path = f"/api/v1/gpus/RTX{hidden}4090/availability"
+    assert_refused(await send(refusing.url, request("GET", path)), 404, "resource_not_found")
+
+
 async def test_a_thousand_cookies_are_nothing(refusing: Broker) -> None:
     """Nobody reads them."""
     cookies = "; ".join(f"c{index}=v" for index in range(1000))
