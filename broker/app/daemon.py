@@ -106,13 +106,14 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
     try:
         async with built(settings) as parts:
             daemon = Daemon(parts)
-            async with listening(build_application(parts, daemon), settings) as url:
-                lock.announce(url)
+            async with listening(build_application(parts, daemon), settings) as served:
+                lock.announce(served.url)
                 daemon.start()
                 try:
-                    yield Serving(url, parts)
+                    yield Serving(served.url, parts)
                 finally:
-                    await daemon.stop()
+                    # Whoever asks for a session while others are still answered is told no.
+                    await asyncio.gather(daemon.stop(), served.until_idle())
     finally:
         lock.release()
 

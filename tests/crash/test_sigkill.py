@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.crash.victim import Victim
+from tests.waiting import wait_until
 
 NOTHING = {"ours": 0, "orphaned": 0, "foreign": 0}
 
@@ -153,6 +154,23 @@ def test_a_stop_in_order_keeps_the_machines(victim: Victim) -> None:
     victim.start()
     [session] = victim.sessions()
     assert session["status"] == "running"
+    assert_nothing_is_left(victim)
+
+
+def test_a_stop_takes_no_sessions_and_cuts_what_lasts(victim: Victim) -> None:
+    """While the last requests get their time, a new session is refused in so many words."""
+    victim.call("POST", "/simulator/faults", fault("slow", "create", delay="12s"))
+    lasting = victim.rent()
+    victim.until(lambda all_: any(one["status"] == "provisioning" for one in all_))
+    stopping = victim.pool.submit(victim.stop)
+    wait_until(lambda: victim.call("GET", "/ready")[0] == 503)
+    status, body = victim.rent("late").result()
+    assert (status, body["code"]) == (503, "not_ready")
+    assert lasting.result() == (0, None)
+    assert stopping.result() == 0
+
+    victim.start()
+    victim.until(is_decided)
     assert_nothing_is_left(victim)
 
 
