@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Annotated
 
 from aiohttp import web
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from broker.api import shapes
 from broker.api.fields import Text
@@ -19,6 +19,7 @@ from broker.errors import NotFound
 from broker.usecases.costs import Costs, Span, choose_period
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(9998, 12, 31)
 
 
 def _day(text: object) -> object:
@@ -27,7 +28,14 @@ def _day(text: object) -> object:
     return text
 
 
-Day = Annotated[date, BeforeValidator(_day), Field(ge=date(1970, 1, 1), le=date(9998, 12, 31))]
+def _in_range(day: date) -> date:
+    # The bounds of pydantic itself are told as Python writes a date.
+    if not _FIRST_DAY <= day <= _LAST_DAY:
+        raise ValueError(f"must be a day from {_FIRST_DAY} to {_LAST_DAY}")
+    return day
+
+
+Day = Annotated[date, BeforeValidator(_day), AfterValidator(_in_range)]
 Consumer = Annotated[Text | None, BeforeValidator(lambda text: text or None)]
 
 

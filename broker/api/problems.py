@@ -32,11 +32,16 @@ _FURTHER_FIELDS: Mapping[Problem, tuple[str, ...]] = {
 
 def describe_problems(route: Route, components: Mapping[str, Schema]) -> dict[int, Schema]:
     """Every status of an error that the route can answer -> its description, schema, examples."""
-    ordered = sorted({*route.errors, *_everywhere(route)}, key=lambda one: (one.status, one.code))
+    ordered = sorted({*route.errors, *_everywhere(route)}, key=_place)
     return {
         status: _describe([*problems], components)
         for status, problems in groupby(ordered, key=lambda one: one.status)
     }
+
+
+def _place(problem: Problem) -> tuple[int, str, str]:
+    """Where it stands among the others, the same in every process."""
+    return problem.status, problem.code, problem.__name__
 
 
 def _everywhere(route: Route) -> Iterable[Problem]:

@@ -81,6 +81,16 @@ async def test_the_way_of_a_session_is_as_the_page_tells(broker: Broker) -> None
     assert {"ours": 0, "orphaned": 0, "foreign": 0} == await broker.machines()
 
 
+async def test_the_error_of_the_page_is_what_is_answered(market_only: Broker) -> None:
+    """Word for word, but for the id of the request."""
+    page = await guide(market_only)
+    (printed,) = re.findall(r"```json\n(\{\"error\".*?)```", page, re.DOTALL)
+
+    status, body = await market_only.rent(reservation_hours=None, reservation_minutes=721)
+
+    assert (400, json.loads(printed)) == (status, {**body, "request_id": "…"})
+
+
 async def test_the_page_names_only_words_that_there_are(market_only: Broker) -> None:
     """Codes, workloads and fields of the request are those of the API."""
     page = await guide(market_only)

@@ -148,6 +148,15 @@ def test_errors_are_described_by_their_classes() -> None:
     assert conflict["examples"]["Conflict"]["value"]["error"] == Conflict.__doc__
 
 
+def test_errors_with_one_word_are_described_in_the_order_of_their_names() -> None:
+    """The document is the same in every process: the order of a set is not."""
+    conflicts = tuple(type(f"Conflict{letter}", (Conflict,), {}) for letter in "HGFEDCBA")
+    described = _document(errors=conflicts)["responses"]["409"]
+
+    names = [*described["content"]["application/json"]["examples"]]
+    assert names == [f"Conflict{letter}" for letter in "ABCDEFGH"]
+
+
 @pytest.mark.parametrize(
     ("status", "header"),
     [("201", "Idempotent-Replayed"), ("202", "Preference-Applied"), ("503", "Retry-After")],

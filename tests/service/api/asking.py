@@ -17,6 +17,7 @@ from tests.waiting import PATIENCE
 UNKNOWN_NAME = "sess-aaaaaaaaaaaa"
 _INTERNAL = re.compile(
     r"Traceback|pydantic|aiohttp|sqlite|site-packages|\.py\b|<class|object at 0x|instance of"
+    r"|datetime\.|timedelta\(|Decimal\("
 )
 
 

@@ -192,6 +192,19 @@ async def test_every_wrong_parameter_is_named(
     assert set(values) == set(answer.fields)
 
 
+@pytest.mark.parametrize("day", ["0001-01-01", "1969-12-31", "9998-12-32", "9999-12-31"])
+@pytest.mark.parametrize("path", ["/api/v1/costs", "/api/v1/costs/daily"])
+async def test_a_day_out_of_range_is_told_with_the_range(
+    refusing: Broker, path: str, day: str
+) -> None:
+    """In the way in which days are written."""
+    answer = await send(refusing.url, request("GET", f"{path}?start_date={day}&end_date={day}"))
+
+    assert_refused(answer, 400, "validation_error", ["start_date", "end_date"])
+    told = "must be a valid date" if "32" in day else "must be a day from 1970-01-01 to 9998-12-31"
+    assert all(detail["message"].startswith(told) for detail in answer.body["details"])
+
+
 @pytest.mark.parametrize("text", ["", LONG], ids=["empty", "10,000 characters"])
 @pytest.mark.parametrize(
     ("route", "name"),
