@@ -7,7 +7,7 @@ from datetime import timedelta
 from broker.decide import moves
 from broker.errors import Conflict, NoLoginYet
 from broker.model import Change, KeyType, Session, Status, Wanted
-from broker.ssh.connection import SshPool
+from broker.ssh.connection import SshPool, known_hosts_line
 from broker.ssh.errors import HostKeyChanged, NotYet
 from broker.ssh.login import SshResult
 from broker.ssh.rekey import NotExchanged, check_exchange, rekey_command
@@ -16,6 +16,7 @@ from broker.usecases.launch import Tools
 from broker.usecases.receipts import UNKEYED, Turn
 from broker.usecases.rules import Secrets
 from broker.usecases.turns import Turns
+from providers.base import Endpoint
 
 _PATIENCE = timedelta(seconds=15)
 
@@ -50,50 +51,65 @@ class Rekeying:
             request = session.request
             kind = key_type or request.ssh_key_type
             private_key, public_line = await new_keys(public_key, kind, request.consumer_id)
-            await self._exchange(session, private_key, public_line)
-            session = await self._write(session, public_line, token, turn)
+            known_hosts = await self._exchange(session, private_key, public_line)
+            session = await self._write(session, public_line, token, known_hosts, turn)
             return session, Secrets(private_key, token)
 
-    async def _exchange(self, session: Session, private_key: str | None, public_line: str) -> None:
+    async def _exchange(
+        self, session: Session, private_key: str | None, public_line: str
+    ) -> tuple[str, ...]:
+        """Put the key on the machine and log in with it; returns the pinned host key."""
+        endpoint, known_hosts = session.access.ssh, session.access.known_hosts
+        if endpoint is None:
+            raise Conflict(_WITHOUT_SSH)
         own = self._tools.keyring.own
         command = rekey_command(session.public_key, public_line, own.public_line)
         try:
-            result = await self._run(session, own.private_pem, command)
+            result = await self._run(session, endpoint, own.private_pem, command, known_hosts)
+            known_hosts = known_hosts or (known_hosts_line(endpoint, result.host_key),)
             check_exchange(result, session.public_key, public_line)
             if private_key is not None:
-                await self._run(session, private_key, "true")
+                await self._run(session, endpoint, private_key, "true", known_hosts)
         except (NotYet, NotExchanged) as error:
             raise NoLoginYet(f"The machine did not take a fresh key: {error}.") from error
         except HostKeyChanged as error:
             raise Conflict(str(error)) from error
+        return known_hosts
 
-    async def _run(self, session: Session, key: str, command: str) -> SshResult:
-        access = session.access
-        if access.ssh is None:
-            raise Conflict(_WITHOUT_SSH)
+    async def _run(
+        self,
+        session: Session,
+        endpoint: Endpoint,
+        key: str,
+        command: str,
+        known_hosts: tuple[str, ...],
+    ) -> SshResult:
+        user = session.access.ssh_user or "root"
         return await self._ssh.run(
-            access.ssh,
-            access.ssh_user or "root",
-            key,
-            command,
-            host_keys=access.known_hosts,
-            timeout=_PATIENCE,
+            endpoint, user, key, command, host_keys=known_hosts, timeout=_PATIENCE
         )
 
     async def _write(
-        self, session: Session, public_line: str, token: str | None, turn: Turn
+        self,
+        session: Session,
+        public_line: str,
+        token: str | None,
+        known_hosts: tuple[str, ...],
+        turn: Turn,
     ) -> Session:
         now = self._tools.now()
+        token_digest = digest(token) if token else None
 
         def decide(current: Session) -> Change:
             _require_access(current)
-            change = moves.reissue(current, public_line, digest(token) if token else None, now)
-            return turn.sign(change, now)
+            return turn.sign(
+                moves.reissue(current, public_line, token_digest, now, known_hosts), now
+            )
 
         return await self._tools.journal.apply(session.id, lambda s, _: decide(s))
 
 
-_WITHOUT_SSH = "No SSH login was ever proved on this session's machine: there is no key to renew."
+_WITHOUT_SSH = "This session's machine has no SSH: there is no key to renew."
 
 
 def _require_access(session: Session) -> None:
@@ -107,5 +123,3 @@ def _require_access(session: Session) -> None:
         )
     if session.status is not Status.RUNNING:
         raise NoLoginYet(f"The session is {session.status}: its machine takes no login yet.")
-    if session.access.ssh is None or not session.access.known_hosts:
-        raise Conflict(_WITHOUT_SSH)

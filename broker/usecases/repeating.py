@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from broker.decide import moves
-from broker.model import Attempt, Session, Wanted, Warned
+from broker.errors import Conflict
+from broker.model import Attempt, Session, Status, Wanted, Warned
 from broker.usecases.keys import digest, new_token
 from broker.usecases.launch import Tools
 from broker.usecases.opened import Opened, require_opened, warnings_about
 from broker.usecases.rekey import Rekeying
 from broker.usecases.rules import Secrets
+from providers.base import LaunchMode
 
 _KEY_LOST = Warned(
     "key_not_reissued",
     "Only the consumer's key is on the machine (managed_access is false), so it cannot be told "
     "again. If it is lost, end this session and open another one.",
+)
+
+
+_NO_LOGIN = Warned(
+    "key_not_reissued",
+    "The machine serves its port, and takes no SSH login: its image may have none. If it does "
+    "later, a POST to the session's /rekey gives a key.",
 )
 
 
@@ -43,7 +52,12 @@ class Repeating:
             return await self._opened(*await self._renew_token(session, attempt))
         if not session.request.managed_access:
             return await self._opened(*await self._renew_token(session, attempt), _KEY_LOST)
-        session, secrets = await self._rekeying.rekey(session_id, token=new_token())
+        try:
+            session, secrets = await self._rekeying.rekey(session_id, token=new_token())
+        except Conflict:
+            if not _may_lack_ssh(session):
+                raise
+            return await self._opened(*await self._renew_token(session, attempt), _NO_LOGIN)
         return await self._opened(session, attempt, secrets)
 
     async def _renew_token(
@@ -61,3 +75,9 @@ class Repeating:
     ) -> Opened:
         attempts = (await self._tools.store.attempts([session.id]))[session.id]
         return Opened(session, attempts, secrets, (*warnings_about(session, attempt), *more))
+
+
+def _may_lack_ssh(session: Session) -> bool:
+    """Whether the session runs on the proof of its port alone."""
+    is_served = session.request.launch_mode is LaunchMode.ENTRYPOINT
+    return is_served and session.status is Status.RUNNING and not session.access.known_hosts

@@ -15,6 +15,7 @@ from broker.ssh.keys import generate
 from broker.usecases.receipts import KEPT
 from tests.service.conftest import Broker, Serve
 from tests.service.scenarios import assert_sound, instant, kinds, market, only_session, run
+from tests.waiting import eventually
 
 SESSIONS = "/api/v1/sessions"
 
@@ -194,6 +195,28 @@ async def test_a_session_that_has_ended_is_told_without_secrets(broker: Broker) 
     assert (201, "stopped") == (status, again["session"]["status"])
     assert (None, None) == (again["ssh_private_key"], again["session_token"])
     assert 0 == await _machines(broker)
+
+
+async def test_a_served_image_gets_its_key_when_ssh_comes_later(broker: Broker) -> None:
+    """The port alone was proved: until a login works, the session is told without a key."""
+    await broker.fault("refused", "ssh", delay="3s")
+    served = {"launch_mode": "entrypoint", "docker_image": "me/server:1", "exposed_ports": [9000]}
+    _, lost = await broker.rent(key="one", **served)
+    session = await broker.until(lost["session"]["id"], "running", "failed")
+    assert [] == session["known_hosts"]
+    status, early = await broker.rent(key="one", **served)
+    assert (201, None) == (status, early["ssh_private_key"])
+    assert early["session_token"] != lost["session_token"]
+    assert "key_not_reissued" in {warning["code"] for warning in early["warnings"]}
+
+    async def told() -> Any:
+        _, again = await broker.rent(key="one", **served)
+        return again if again["ssh_private_key"] else None
+
+    found = await eventually(told)
+    session = await broker.session(session["id"])
+    assert 1 == len(session["known_hosts"]), "the first login pins the host key"
+    assert "mine" == await run(session, found["ssh_private_key"], "echo mine")
 
 
 # Extending
