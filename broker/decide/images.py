@@ -69,6 +69,13 @@ def plan_image(request: Request, template: Template | None = None) -> ImagePlan:
     return _planned(request, None, _USUAL_PORT)
 
 
+def image_name(plan: ImagePlan, template: Template | None) -> str | None:
+    """What the machine is known to run; None where that is left to the provider."""
+    if plan.image is not None or template is None:
+        return plan.image
+    return template.image if template.tag is None else f"{template.image}:{template.tag}"
+
+
 def _usual_port(template: Template | None) -> int:
     ports = parse_docker_flags(template.env).ports if template else ()
     return ports[0] if ports else _USUAL_PORT

@@ -82,24 +82,16 @@ def accept(
 
 
 def reissue(
-    session: Session,
-    public_key: str | None,
-    token_digest: str | None,
-    now: datetime,
-    known_hosts: tuple[str, ...] = (),
+    session: Session, public_key: str | None, digest: str | None, access: Access, now: datetime
 ) -> Change:
-    """New secrets stand for those that were told before; None leaves one as it is.
-
-    `known_hosts` is the host key of the login that renewed them: pinned, where it was the first.
-    """
-    pinned = session.access.known_hosts or known_hosts
+    """New secrets stand for those that were told before; None leaves one as it is."""
     renewed = replace(
         session,
         public_key=public_key or session.public_key,
-        token_digest=token_digest or session.token_digest,
-        access=replace(session.access, known_hosts=pinned),
+        token_digest=digest or session.token_digest,
+        access=access,
     )
-    data = {"ssh_key": public_key is not None, "session_token": token_digest is not None}
+    data = {"ssh_key": public_key is not None, "session_token": digest is not None}
     return Change("reissue", renewed, None, (_event("session.rekeyed", session, now, data),))
 
 

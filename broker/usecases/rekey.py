@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from broker.decide import moves
@@ -102,9 +103,9 @@ class Rekeying:
 
         def decide(current: Session) -> Change:
             _require_access(current)
-            return turn.sign(
-                moves.reissue(current, public_line, token_digest, now, known_hosts), now
-            )
+            access = replace(current.access, known_hosts=known_hosts)
+            change = moves.reissue(current, public_line, token_digest, access, now)
+            return turn.sign(change, now)
 
         return await self._tools.journal.apply(session.id, lambda s, _: decide(s))
 

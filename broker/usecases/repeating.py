@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from broker.decide import moves
 from broker.errors import Conflict
-from broker.model import Attempt, Session, Status, Wanted, Warned
+from broker.model import Attempt, Change, Session, Status, Wanted, Warned
 from broker.usecases.keys import digest, new_token
 from broker.usecases.launch import Tools
 from broker.usecases.opened import Opened, require_opened, warnings_about
@@ -64,10 +64,13 @@ class Repeating:
         self, session: Session, attempt: Attempt
     ) -> tuple[Session, Attempt, Secrets]:
         token, now = new_token(), self._tools.now()
-        session = await self._tools.journal.apply(
-            session.id,
-            lambda s, _: None if s.is_final else moves.reissue(s, None, digest(token), now),
-        )
+
+        def decide(current: Session) -> Change | None:
+            if current.is_final:
+                return None
+            return moves.reissue(current, None, digest(token), current.access, now)
+
+        session = await self._tools.journal.apply(session.id, lambda s, _: decide(s))
         return session, attempt, Secrets(None, None if session.is_final else token)
 
     async def _opened(

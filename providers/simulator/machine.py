@@ -164,7 +164,7 @@ def decide_fate(
     )
 
 
-def launch_of(spec: LaunchSpec, offer: Offer, *, host_id: str, image: str, host_key: str) -> Launch:
+def launch_of(spec: LaunchSpec, offer: Offer, *, host_id: str, host_key: str) -> Launch:
     """What is rented when `spec` takes `offer` at the price it has now."""
     return Launch(
         label=spec.label,
@@ -176,7 +176,7 @@ def launch_of(spec: LaunchSpec, offer: Offer, *, host_id: str, image: str, host_
         cuda_version=offer.cuda_version,
         price_per_hour=offer.price_with_disk(spec.disk_gb),
         launch_mode=spec.launch_mode,
-        image=image,
+        image=spec.image or "",
         host_key=host_key,
         disk_gb=spec.disk_gb,
         public_keys=spec.public_keys,

@@ -26,7 +26,12 @@ from providers.simulator.faults import Fault
 from providers.simulator.keeper import Keeper
 from providers.simulator.machine import Fate, Machine, launch_of, present_instance
 from providers.simulator.market import Market, default_market, host_of, recorded_market
-from providers.simulator.templates import DEFAULT_IMAGE, image_of
+from providers.simulator.templates import (
+    DEFAULT_IMAGE,
+    environment_of,
+    find_template,
+    image_of,
+)
 
 _LONGEST_NUMBER = 18
 
@@ -109,10 +114,8 @@ class Marketplace:
         offer = self._market.at(now).get(spec.offer.provider_id)
         if offer is None:
             raise OfferGone(f"There is no offer {spec.offer.id} on the market any more.")
-        image = _check(spec, offer)
-        launch = launch_of(
-            spec, offer, host_id=host_of(offer), image=image, host_key=_new_host_key()
-        )
+        spec = _completed(spec, offer)
+        launch = launch_of(spec, offer, host_id=host_of(offer), host_key=_new_host_key())
         try:
             machine = self._account.rent(launch, decide_fate, now=now, created_at=now + appears_in)
         except OfferTaken as error:
@@ -185,18 +188,23 @@ def _open_market(options: SimulatorOptions) -> Market:
         raise BadResponse(f"The recorded market {path} is none: {error}") from error
 
 
-def _check(spec: LaunchSpec, offer: Offer) -> str:
-    """The image to run; raises `InvalidRequest` where the host cannot do what is asked."""
+def _completed(spec: LaunchSpec, offer: Offer) -> LaunchSpec:
+    """`spec` with the image to run, and with what its template brings beside it.
+
+    A template's start command is left alone: it would run on this very computer. Raises
+    `InvalidRequest` where the host cannot do what is asked.
+    """
     if offer.max_disk_gb is not None and spec.disk_gb > offer.max_disk_gb:
         raise InvalidRequest(
             f"The host has {offer.max_disk_gb} GB of disk, not {spec.disk_gb} GB: ask for less."
         )
     if spec.template_hash_id is None:
-        return spec.image or DEFAULT_IMAGE
-    image = image_of(spec.template_hash_id)
-    if image is None:
+        return replace(spec, image=spec.image or DEFAULT_IMAGE)
+    template = find_template(spec.template_hash_id)
+    if template is None:
         raise InvalidRequest(f"There is no template {spec.template_hash_id}.")
-    return spec.image or image
+    env = {**environment_of(template), **spec.env}
+    return replace(spec, image=spec.image or image_of(template), env=env)
 
 
 def _is_number(text: str) -> bool:

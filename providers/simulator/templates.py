@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from providers.base import Template
 from providers.simulator.market import PROVIDER
@@ -84,7 +87,18 @@ DEFAULT_IMAGE = "pytorch/pytorch:2.8.0-cuda12.8-cudnn9-devel"
 """What a machine runs when nothing else is asked for."""
 
 
-def image_of(template_hash_id: str) -> str | None:
-    """The image of a template with its tag, or None where there is no such template."""
-    template = next((known for known in TEMPLATES if known.hash_id == template_hash_id), None)
-    return f"{template.image}:{template.tag}" if template else None
+def find_template(hash_id: str) -> Template | None:
+    """The template with this id."""
+    return next((known for known in TEMPLATES if known.hash_id == hash_id), None)
+
+
+def image_of(template: Template) -> str:
+    """Its image with the tag."""
+    return f"{template.image}:{template.tag}"
+
+
+def environment_of(template: Template) -> Mapping[str, str]:
+    """The variables among its docker flags."""
+    words = shlex.split(template.env or "")
+    given = (word for flag, word in pairwise(words) if flag == "-e")
+    return dict(variable.split("=", 1) for variable in given)

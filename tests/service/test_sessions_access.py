@@ -72,6 +72,21 @@ async def test_the_environment_and_the_start_command_reach_the_machine(broker: B
     assert ({}, None) == (left.env, left.on_start_cmd)
 
 
+async def test_a_templates_environment_reaches_the_machine(broker: Broker) -> None:
+    """The request's own wins where both name a variable."""
+    _, listed = await broker.call("GET", "/api/v1/templates?name=vLLM")
+    (template,) = listed["templates"]
+    assert "HF_HOME" in template["env_vars"]
+    for own in ({}, {"HF_HOME": "/mine"}):
+        status, body = await broker.rent(
+            template_hash_id=template["hash_id"], env=own, gpu_type=None, consumer_id=f"{own}"
+        )
+        assert 201 == status, body
+        session = await broker.until(body["session"]["id"], "running", "failed")
+        told = await run(session, body["ssh_private_key"], 'echo "$HF_HOME"')
+        assert (template["env_vars"] | own)["HF_HOME"] == told
+
+
 # Entrypoint
 
 

@@ -34,7 +34,7 @@ from tests.builders import (
 MOVES: dict[str, Callable[[Session], Change]] = {
     "launch": lambda s: moves.launch(s, an_attempt(), LATER),
     "accept": lambda s: moves.accept(s, SENT, an_instance(), LATER, TIMEOUT),
-    "reissue": lambda s: moves.reissue(s, "ssh-ed25519 AAAA", None, LATER),
+    "reissue": lambda s: moves.reissue(s, "ssh-ed25519 AAAA", None, ACCESS, LATER),
     "reprice": lambda s: moves.reprice(s, MADE, Decimal(1), LATER),
     "lose_reply": lambda s: moves.lose_reply(s, SENT, "", LATER),
     "bury": lambda s: moves.bury(s, SENT, LATER),

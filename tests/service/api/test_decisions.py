@@ -70,7 +70,7 @@ async def test_a_template_decides_what_runs_and_says_what_it_overrules(market_on
         gpu_type=None, template_hash_id=template["hash_id"], docker_image="me/mine"
     )
 
-    assert body["session"]["image"] != "me/mine"
+    assert f"{template['image']}:{template['tag']}" == body["session"]["image"]
     (warning,) = (one for one in body["warnings"] if one["code"] == "ignored_beside_template")
     assert "docker_image" in warning["message"]
 
