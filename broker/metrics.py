@@ -26,6 +26,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from broker.decide.spending import Spending
+from broker.errors import BrokerError
 from broker.model import LIVE, Attempt, Change, Reason, Session, Status
 from providers.errors import ProviderError
 
@@ -221,6 +222,10 @@ class Metrics:
             for operation in _OPERATIONS:
                 self._provider_errors.labels(provider, operation)
                 self._provider_seconds.labels(provider, operation)
+
+    def route_served(self, method: str, route: str) -> None:
+        """Show this route's failures from the start: no alert sees a counter that begins at 1."""
+        self._requests.labels(method, route, str(BrokerError.status))
 
     def expose(self, snapshot: Snapshot) -> bytes:
         """The text that Prometheus reads."""

@@ -7,27 +7,25 @@ HTTP, lines that are too long, expectations that it does not know. Middlewares n
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from aiohttp import hdrs, http_exceptions, web
 
 from broker.api.middleware import (
+    FIRST_OF_OURS,
     BadRequest,
     MethodNotAllowed,
     present_error,
     present_http,
+    present_unforeseen,
     request_id_of,
 )
 from broker.errors import BrokerError
-
-log = logging.getLogger(__name__)
 
 LONGEST_LINE = 65_536
 """Bytes of the request line, and of each header."""
 
 _NAME = "gpu-broker"
 _METHODS = "DELETE, GET, HEAD, POST"
-_FIRST_OF_OURS = 500
 
 
 class Connection(web.RequestHandler):
@@ -53,9 +51,11 @@ class Connection(web.RequestHandler):
         """The answer to what cannot be read; raises ConnectionError where one has begun already."""
         if request.writer.output_size > 0:
             raise ConnectionError
-        if status >= _FIRST_OF_OURS:
-            log.error("A request met something unforeseen.", exc_info=exc)
-        answer = present_error(_explain(status, exc), request_id_of(request))
+        request_id = request_id_of(request)
+        if status >= FIRST_OF_OURS:
+            answer = present_unforeseen(exc, request_id)
+        else:
+            answer = present_error(_explain(exc), request_id)
         if answer.status == MethodNotAllowed.status:
             answer.headers[hdrs.ALLOW] = _METHODS
         answer.force_close()
@@ -74,13 +74,11 @@ class Connection(web.RequestHandler):
         return await super().finish_response(request, resp, start_time)
 
 
-def _explain(status: int, error: BaseException | None) -> BrokerError:
+def _explain(error: BaseException | None) -> BrokerError:
     match error:
         case http_exceptions.LineTooLong():
             return BadRequest(f"The address or a header is longer than {LONGEST_LINE} bytes.")
         case http_exceptions.BadHttpMethod():
             return MethodNotAllowed("No route knows this method.")
-        case _ if status < _FIRST_OF_OURS:
-            return BadRequest("The request is not valid HTTP.")
         case _:
-            return BrokerError("Something went wrong here.")
+            return BadRequest("The request is not valid HTTP.")

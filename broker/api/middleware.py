@@ -25,6 +25,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 REQUEST_ID_HEADER = "X-Request-ID"
 _UNMATCHED = "unmatched"
 _FIRST_ERROR = 400
+FIRST_OF_OURS = 500
+"""From here on the status tells of a failure that is not the client's."""
 
 
 class MethodNotAllowed(BrokerError):
@@ -102,16 +104,40 @@ async def _explained(request: web.Request, handler: Handler) -> web.StreamRespon
     try:
         return await handler(request)
     except BrokerError as error:
+        _note(error, request[REQUEST_ID])
         return present_error(error, request[REQUEST_ID])
     except web.HTTPException as error:
         return present_http(error, request[REQUEST_ID])
     except asyncio.CancelledError:
         raise
-    except Exception:
-        log.exception(
-            "A request met something unforeseen.", extra={"request_id": request[REQUEST_ID]}
-        )
-        return present_error(BrokerError("Something went wrong here."), request[REQUEST_ID])
+    except Exception as error:  # noqa: BLE001 (the log has all of it)
+        return present_unforeseen(error, request[REQUEST_ID])
+
+
+def _note(error: BrokerError, request_id: str) -> None:
+    """Leave a line in the log about a failure that the client is told of and did not cause."""
+    if error.status < FIRST_OF_OURS:
+        return
+    is_internal = error.status == BrokerError.status
+    log.log(
+        logging.ERROR if is_internal else logging.WARNING,
+        "A request was answered with %d: %s",
+        error.status,
+        error,
+        exc_info=error if is_internal else None,
+        extra={"request_id": request_id, "code": error.code},
+    )
+
+
+def present_unforeseen(error: BaseException | None, request_id: str) -> web.Response:
+    """The answer where nobody knows what went wrong; the log has all of it."""
+    answered = BrokerError("Something went wrong here.")
+    log.error(
+        "A request met something unforeseen.",
+        exc_info=error,
+        extra={"request_id": request_id, "code": answered.code},
+    )
+    return present_error(answered, request_id)
 
 
 def present_http(error: web.HTTPException, request_id: str) -> web.StreamResponse:

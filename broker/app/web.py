@@ -52,6 +52,9 @@ def build_application(parts: Parts, pulse: Pulse) -> web.Application:
             own = web.Application()
             own.add_routes(provider.routes())
             application.add_subapp(f"/{name}", own)
+    for route in application.router.routes():
+        if route.resource is not None:
+            parts.metrics.route_served(route.method, route.resource.canonical)
     return application
 
 

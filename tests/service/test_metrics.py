@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from broker.app import api_document
 from tests.service.conftest import Broker, Serve
 from tests.service.scenarios import a_label, ended, made, market, metric, running
 from tests.waiting import eventually
@@ -71,6 +72,26 @@ async def test_every_metric_moves(broker: Broker) -> None:
     names = {family.name for family in broker.parts.metrics.registry.collect()}
 
     assert {name for name in names if not name.startswith(("process_", "python_"))} == moved
+
+
+async def test_the_failures_of_every_route_are_counted_from_zero(market_only: Broker) -> None:
+    """Those of HEAD and of a provider's own routes too: the first one of each is an increase."""
+    text = await exposed(market_only)
+    served = {
+        (method, path)
+        for path, methods in api_document()["paths"].items()
+        for method in [*map(str.upper, methods), *(["HEAD"] if "get" in methods else [])]
+    } | {("POST", "/simulator/faults")}
+
+    counted = {
+        (sample.labels["method"], sample.labels["route"])
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if family.name == "http_requests" and sample.labels["status"] == "500"
+        if sample.value == 0
+    }
+
+    assert served <= counted
 
 
 async def test_what_was_spent_is_what_the_sessions_cost_also_after_a_restart(
