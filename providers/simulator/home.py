@@ -47,7 +47,7 @@ class Home:
         if (self.root / FACTS_NAME).exists():
             return
         machine, bin_dir, ssh_dir = self._machine, self.root / "bin", self.path / ".ssh"
-        for folder in (self.root, bin_dir, self.path, ssh_dir):
+        for folder in (self.root.parent, self.root, bin_dir, self.path, ssh_dir):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         keys = "".join(f"{key.strip()}\n" for key in machine.launch.public_keys)
         _write(ssh_dir / "authorized_keys", keys, mode=0o600)

@@ -63,7 +63,9 @@ class Keeper:
 
     def _start(self) -> None:
         self.close()
-        with (self._data_dir / LOG_NAME).open("ab") as log:
+        path = self._data_dir / LOG_NAME
+        path.touch(mode=0o600)
+        with path.open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603
                 # -P: what lies in the working directory is not to be imported.
                 [sys.executable, "-P", "-m", "providers.simulator.machines", str(self._data_dir)],

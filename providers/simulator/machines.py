@@ -150,7 +150,9 @@ async def serve(data_dir: Path) -> None:
     """Run the machines of the account in `data_dir` until the parent is gone."""
     parent = Parent()
     await parent.news()
-    with (data_dir / LOCK_NAME).open("w") as lock:
+    path = data_dir / LOCK_NAME
+    path.touch(mode=0o600)
+    with path.open("w") as lock:
         while not parent.gone and not _is_locked(lock):
             await parent.news(_LOCK_SECONDS)
         if parent.gone:

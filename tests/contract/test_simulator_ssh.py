@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import asyncssh
@@ -10,6 +11,9 @@ import pytest
 
 from providers.gpus import is_same_gpu
 from providers.simulator import SimulatorProvider
+from providers.simulator.home import FOLDER
+from providers.simulator.keeper import LOG_NAME
+from providers.simulator.machines import LOCK_NAME
 from tests.contract.conftest import Open, a_spec
 from tests.contract.machines import (
     KEY,
@@ -22,6 +26,7 @@ from tests.contract.machines import (
     run,
     until_reached,
 )
+from tests.waiting import PATIENCE
 
 
 async def test_a_machine_shows_the_gpus_that_were_rented(market: SimulatorProvider) -> None:
@@ -136,6 +141,48 @@ async def test_files_are_the_same_over_sftp_and_in_the_shell(
     assert names >= {"relative", "absolute", ".ssh"}
     assert (tmp_path / "back").read_text() == "words"
     assert shown.stdout == f"{home}\n{'words' * 4}"
+
+
+@pytest.mark.skipif(shutil.which("scp") is None, reason="there is no OpenSSH here")
+@pytest.mark.parametrize("is_upload", [True, False], ids=["there", "back"])
+async def test_scp_copies_and_says_so(
+    market: SimulatorProvider, tmp_path: Path, is_upload: bool
+) -> None:
+    """The exit code of OpenSSH's own program is what scripts go by."""
+    machine = await rent(market)
+    await run(machine, "echo words > there")
+    local, key = tmp_path / "local", tmp_path / "key"
+    local.write_text("words\n")
+    key.touch(mode=0o600)
+    key.write_bytes(KEY.export_private_key())
+    (endpoint,) = machine.ssh
+    remote = f"root@{endpoint.host}:{'copied' if is_upload else 'there'}"
+    paths = (str(local), remote) if is_upload else (remote, str(tmp_path / "back"))
+    options = ("BatchMode=yes", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null")
+
+    scp = await asyncio.create_subprocess_exec(
+        *("scp", "-q", "-F", "none", "-i", str(key), "-P", str(endpoint.port)),
+        *(word for option in options for word in ("-o", option)),
+        *paths,
+    )
+    status = await asyncio.wait_for(scp.wait(), PATIENCE)
+
+    copied = (
+        (await run(machine, "cat copied")).stdout if is_upload else (tmp_path / "back").read_text()
+    )
+    assert (0, "words\n") == (status, copied)
+
+
+async def test_what_lies_beside_the_account_is_for_its_owner_only(
+    market: SimulatorProvider, tmp_path: Path
+) -> None:
+    """The disks of the machines, what their process says, and its lock."""
+    await rent(market)
+
+    names = (FOLDER, LOG_NAME, LOCK_NAME)
+    modes = [(tmp_path / "data" / name).stat().st_mode & 0o777 for name in names]
+
+    assert [0o700, 0o600, 0o600] == modes
 
 
 async def test_the_load_of_the_gpus_is_whatever_somebody_writes(market: SimulatorProvider) -> None:
