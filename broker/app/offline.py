@@ -89,7 +89,6 @@ async def cleanup_orphans(
     *,
     execute: bool,
     force: bool,
-    deployment: str | None,
     provider: str | None,
 ) -> CleanupReport:
     """Judge every machine of the accounts; destroy the orphaned ones with `execute`.
@@ -97,7 +96,7 @@ async def cleanup_orphans(
     Works beside a running server: what a row claims is left alone. Raises StartupError.
     """
     prepare_data_dir(settings.data_dir)
-    chosen = deployment or settings.lifecycle.deployment_id or read_deployment_id(settings.data_dir)
+    chosen = settings.lifecycle.deployment_id or read_deployment_id(settings.data_dir)
     ours = deployment_part(chosen) if chosen else None
     providers = await open_providers(settings, settings.data_dir)
     if provider is not None and provider not in providers:

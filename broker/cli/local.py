@@ -50,6 +50,7 @@ def load(
     simulate: str | None,
     host: str | None = None,
     port: int | None = None,
+    deployment: str | None = None,
 ) -> Settings:
     """The settings of this machine; raises WronglySetUp with a line for every mistake."""
     from broker.config import ConfigurationError, load_settings  # noqa: PLC0415 - slow to import
@@ -58,6 +59,7 @@ def load(
         "server.host": host,
         "server.port": port,
         "database.url": database,
+        "lifecycle.deployment_id": deployment,
         "providers.simulator.enabled": None if simulate is None else True,
         "providers.simulator.market_file": simulate or None,
     }

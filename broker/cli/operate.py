@@ -100,12 +100,10 @@ def cleanup_orphans(
     Only machines with our label are touched, and only those that no row claims and that
     are older than the grace. It works without a broker.
     """
-    settings = load(config=config, database=database, simulate=simulate)
+    settings = load(config=config, database=database, simulate=simulate, deployment=deployment)
     from broker.app import cleanup_orphans as clean_up  # noqa: PLC0415
 
-    report = run(
-        clean_up(settings, execute=execute, force=force, deployment=deployment, provider=provider)
-    ).present()
+    report = run(clean_up(settings, execute=execute, force=force, provider=provider)).present()
     show_report(report, output, _print_machines)
     _fail_if_incomplete(report)
 

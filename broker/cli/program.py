@@ -50,7 +50,7 @@ def _exit_code(command: Callable[[], object]) -> int:
         click.echo(error.format_message(), err=True)
         return WRONG_USAGE
     except click.UsageError as error:
-        return _complain(f"{error.format_message()}{_where_to_read(error)}", error.exit_code)
+        return _complain(_misused(error), error.exit_code)
     except click.ClickException as error:
         return _complain(error.format_message(), error.exit_code)
     except click.Abort:
@@ -68,8 +68,12 @@ def _complain(message: str, code: int) -> int:
     return code
 
 
-def _where_to_read(error: click.UsageError) -> str:
-    return f" `{error.ctx.command_path} --help` explains." if error.ctx else ""
+def _misused(error: click.UsageError) -> str:
+    """One line, whatever click lists below its first one."""
+    message = " ".join(error.format_message().split())
+    end = "" if message.endswith((".", "?", ")")) else "."
+    where = f" `{error.ctx.command_path} --help` explains." if error.ctx else ""
+    return f"{message}{end}{where}"
 
 
 def _refused_by_the_system(error: OSError) -> str:

@@ -31,6 +31,8 @@ class Kind(Enum):
 
 KEY_TYPES = ("ed25519", "rsa")
 _KEY_BEGINNINGS = ("ssh-", "ecdsa-", "sk-")
+_PRIVATE = "PRIVATE KEY"
+"""What the first line of every private key says, whoever made it."""
 _TYPES = {Kind.INTEGER: click.INT, Kind.INTEGERS: click.INT, Kind.NUMBER: click.FLOAT}
 
 
@@ -176,13 +178,23 @@ def _parse_pair(name: str, text: str) -> tuple[str, str]:
 def read_public_key(text: str) -> str:
     """The key itself, where `text` is not the name of a file that holds it.
 
-    Raises click.UsageError.
+    Raises click.UsageError, also for a private key: that one stays on this machine.
     """
+    _refuse_private(text)
     if text.startswith(_KEY_BEGINNINGS):
         return text
     try:
-        return Path(text).expanduser().read_text().strip()
+        key = Path(text).expanduser().read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise click.UsageError(
             f"--ssh-public-key is neither an OpenSSH public key nor a readable file: {text!r}."
         ) from error
+    _refuse_private(key)
+    return key
+
+
+def _refuse_private(key: str) -> None:
+    if _PRIVATE in key:
+        raise click.UsageError(
+            "--ssh-public-key was given a private key. Nothing was sent: name the .pub file."
+        )

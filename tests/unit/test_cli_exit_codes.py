@@ -188,6 +188,8 @@ def test_a_reader_that_has_enough_ends_the_command_quietly(api: StubApi) -> None
         ("rent", "--env", "A"),
         ("rent", "--save-key", "/no/such/folder/key"),
         ("rent", "--save-key", "key", "--ssh-public-key", "ssh-ed25519 AAAA"),
+        ("completion",),
+        ("completion", "csh"),
         ("cp", "here", "there"),
         ("cp", f"{SESSION_ID}:/a", f"{SESSION_ID}:/b"),
         ("nonsense",),
@@ -202,6 +204,7 @@ def test_wrong_usage_exits_with_2_and_asks_nothing(
     assert (result.exit_code, result.stdout, api.asked) == (2, "", [])
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
+    assert "\N{REPLACEMENT CHARACTER}" not in result.stderr
 
 
 def test_no_command_shows_the_help_as_wrong_usage() -> None:

@@ -14,6 +14,7 @@ from broker.api.models import SessionCreate
 from broker.app import api_document
 from broker.cli.request_fields import FIELDS, Kind, parse_request
 from tests.unit.cli_commands import PRINTING, command_of
+from tests.unit.cli_stub import PRIVATE_KEY, SESSION_ID, StubApi, gpu_broker
 
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFake me@here"
 
@@ -142,3 +143,19 @@ def test_a_public_key_that_is_neither_is_wrong_usage(tmp_path: Path) -> None:
     """A mistyped file name must not travel as a key."""
     with pytest.raises(click.UsageError, match="neither"):
         parse_request({"ssh_public_key": str(tmp_path / "missing.pub")}, consumer="ada")
+
+
+@pytest.mark.parametrize("command", [("rent",), ("sessions", "rekey", SESSION_ID)], ids=" ".join)
+@pytest.mark.parametrize("is_a_file", [True, False], ids=["in a file", "as it is"])
+def test_a_private_key_is_never_sent_nor_shown(
+    api: StubApi, tmp_path: Path, command: tuple[str, ...], is_a_file: bool
+) -> None:
+    """Whoever leaves out `.pub` has told nobody the secret."""
+    (tmp_path / "id").write_text(PRIVATE_KEY)
+
+    given = str(tmp_path / "id") if is_a_file else PRIVATE_KEY
+    result = gpu_broker(*command, f"--ssh-public-key={given}")
+
+    assert (result.exit_code, result.stdout, api.asked) == (2, "", [])
+    assert ".pub" in result.stderr
+    assert "not a real one" not in result.stderr

@@ -95,6 +95,15 @@ def test_a_wrong_configuration_exits_with_2(
     assert result.stderr.startswith("Error: server.port: must be a whole number")
 
 
+@pytest.mark.parametrize("deployment", ["", " ", "a\nb", "x" * 300])
+def test_a_deployment_that_no_broker_can_have_is_refused(deployment: str) -> None:
+    """What the setting does not take names nobody's machines."""
+    result = gpu_broker("cleanup-orphans", "--simulate", "--execute", "--deployment", deployment)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: lifecycle.deployment_id: ")
+
+
 def test_serve_without_a_provider_says_how_to_set_one() -> None:
     """Or how to try the simulated market."""
     result = gpu_broker("serve")
