@@ -187,4 +187,7 @@ def _allow_many_files() -> None:
 
 if __name__ == "__main__":
     _allow_many_files()
-    asyncio.run(serve(Path(sys.argv[1])))
+    with asyncio.Runner() as runner:
+        runner.run(serve(Path(sys.argv[1])))
+        # A command whose beginning was cut may wait for ever: nobody is left to wait with it.
+        os._exit(0)
