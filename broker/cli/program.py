@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from io import TextIOWrapper
+from io import FileIO, TextIOWrapper
 from typing import Any, NoReturn
 
 import click
@@ -37,10 +37,20 @@ class Program(click.Group):
         options["standalone_mode"] = False
         if os.environ.get("NO_COLOR"):
             options["color"] = False
+        _stand_in_for_closed_streams()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="replace")
         sys.exit(_exit_code(partial(super().main, *args, **options)))
+
+
+def _stand_in_for_closed_streams() -> None:
+    """Python has None for them: a result is then refused as by a full disk, the rest is silent."""
+    if sys.stdout is None:
+        unwritable = FileIO(os.open(os.devnull, os.O_RDONLY), "w")
+        sys.stdout = TextIOWrapper(unwritable, write_through=True)  # nothing waits for the end
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
 
 
 def _exit_code(command: Callable[[], object]) -> int:

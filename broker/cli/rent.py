@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,18 @@ import click
 
 from broker.cli import keys
 from broker.cli.client import Answer, Body, Client, RequestFailed, path_of
-from broker.cli.exits import CommandFailed, on_interrupt
+from broker.cli.exits import BrokerUnreachable, CommandFailed, on_interrupt
 from broker.cli.once import carried_out_once, idempotency_option
-from broker.cli.output import JSON, dollars, gpus, output_option, print_json, progress, show
+from broker.cli.output import (
+    JSON,
+    dollars,
+    gpus,
+    output_option,
+    print_json,
+    print_raw,
+    progress,
+    show,
+)
 from broker.cli.request_fields import FIELDS, parse_request
 from broker.cli.session_views import print_session
 from broker.cli.waiting import FINAL, insist, wait_for
@@ -64,13 +74,13 @@ def rent(
         session: Body = answer.body["session"]
         private_key = answer.body.get("ssh_private_key")
         key_file = keys.keep_issued(place, session["id"], private_key, own_key)
-    if wait:
-        session = _follow(client, session)
-        answer.body["session"] = session
-    if output == JSON and wait:
-        print_json(answer.body)
-    else:
-        show(answer, output, lambda created: _print_created(created["session"], key_file))
+    with _told_in_any_case(session):
+        if wait:
+            answer.body["session"] = session = _follow(client, answer, output)
+        if output == JSON and wait:
+            print_json(answer.body)
+        else:
+            show(answer, output, lambda created: _print_created(created["session"], key_file))
     _fail_if_ended(session)
 
 
@@ -99,16 +109,38 @@ def _create(client: Client, body: Mapping[str, object], key: str, *, wait: bool)
             raise
 
 
-def _follow(client: Client, session: Body) -> Body:
-    def what_goes_on() -> str:
-        return (
-            f"Interrupted. {session['id']} goes on ({gpus(session)}, "
-            f"{dollars(session.get('price_per_hour'))}/h): `gpu-broker sessions delete "
-            f"{session['id']}` ends it, `gpu-broker sessions get {session['id']}` shows it."
-        )
+@contextmanager
+def _told_in_any_case(session: Body) -> Iterator[None]:
+    """Whoever cannot be shown inside the block what was rented learns which session goes on."""
+    goes_on = (
+        f"{session['id']} goes on ({gpus(session)}, {dollars(session.get('price_per_hour'))}/h): "
+        f"`gpu-broker sessions delete {session['id']}` ends it, "
+        f"`gpu-broker sessions get {session['id']}` shows it."
+    )
+    try:
+        with on_interrupt(lambda: f"Interrupted. {goes_on}"):
+            yield
+    except (BrokerUnreachable, RequestFailed) as error:
+        error.hint = goes_on
+        raise
+    except OSError as error:
+        why = error.strerror or error
+        raise CommandFailed(f"The session cannot be printed: {why}. {goes_on}") from error
 
-    with on_interrupt(what_goes_on), progress() as show_stage:
-        return wait_for(client, session["id"], {"running", *FINAL}, show_stage)
+
+def _follow(client: Client, created: Answer, output: str) -> Body:
+    """The session when it runs or has ended.
+
+    With `-o json` the answer to the creation, with its key, is printed even where this fails.
+    """
+    try:
+        with progress() as show_stage:
+            session_id = created.body["session"]["id"]
+            return wait_for(client, session_id, {"running", *FINAL}, show_stage)
+    except (CommandFailed, KeyboardInterrupt):
+        if output == JSON:
+            print_raw(created.raw)
+        raise
 
 
 def _print_created(session: Body, key_file: Path | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -156,6 +157,41 @@ def test_a_full_disk_is_told_as_one(api: StubApi) -> None:
         )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (1, b"Error: No space left on device.\n")
+
+
+@pytest.mark.parametrize(
+    ("request_", "arguments"),
+    [
+        ("GET /api/v1/sessions", ("sessions", "list")),
+        ("GET /api/v1/providers", ("providers",)),
+        ("GET /api/v1/providers", ("providers", "-o", "json")),
+        ("", ("openapi",)),
+        ("", ("--help",)),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_closed_stdout_is_told_as_one(
+    api: StubApi, request_: str, arguments: tuple[str, ...]
+) -> None:
+    """As with a full disk: what was asked for has reached nobody."""
+    api.answers(request_, {"providers": [], "sessions": [], "count": 0, "total": 0})
+
+    done = subprocess.run(  # noqa: S603 - this very program
+        ["sh", "-c", 'exec "$0" -m broker "$@" >&-', sys.executable, *arguments],  # noqa: S607
+        stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (1, b"Error: Bad file descriptor.\n")
+
+
+def test_a_closed_stderr_changes_no_exit_code(api: StubApi) -> None:
+    """Nobody reads the sentence; scripts read the number."""
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -m broker providers 2>&-', sys.executable],  # noqa: S607
+        env={**os.environ, "GPU_BROKER_URL": "nonsense"}, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, api.asked) == (2, [])
 
 
 def test_a_reader_that_has_enough_ends_the_command_quietly(api: StubApi) -> None:

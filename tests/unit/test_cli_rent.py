@@ -185,14 +185,58 @@ def test_ones_own_key_pair_is_remembered_for_ssh(api: StubApi, tmp_path: Path) -
     assert key.resolve() == tmp_path / "id"
 
 
+@pytest.mark.parametrize("lost", ["connection", "refused"])
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_broker_that_is_gone_for_good_leaves_what_was_rented_in_sight(
+    api: StubApi, monkeypatch: pytest.MonkeyPatch, lost: str, output: str
+) -> None:
+    """Which session goes on and what ends it; for a script the answer with the key in it."""
+    monkeypatch.setattr(waiting, "_PATIENCE_SECONDS", 0.0)
+    raw = json.dumps(CREATED, indent=1).encode()
+    api.answers(_CREATE, raw, 201)
+    if lost == "connection":
+        api.loses_the_answer(_GET)
+    else:
+        api.answers(_GET, {"error": "Odd.", "code": "internal_error"}, 500)
+
+    result = gpu_broker("rent", "--wait", "-o", output)
+
+    assert result.exit_code == (3 if lost == "connection" else 1)
+    assert f"`gpu-broker sessions delete {SESSION_ID}` ends it" in result.stderr.splitlines()[-1]
+    assert result.stdout_bytes == (raw if output == "json" else b"")
+
+
+@pytest.mark.parametrize("stdout", [">&-", ">/dev/full"], ids=["closed", "full"])
+@pytest.mark.parametrize("options", [(), ("--wait",), ("-o", "json"), ("--wait", "-o", "json")])
+def test_a_session_that_cannot_be_printed_is_named_on_stderr(
+    api: StubApi, stdout: str, options: tuple[str, ...]
+) -> None:
+    """It costs money: nobody may have to look for it."""
+    api.answers(_CREATE, CREATED, 201)
+    api.answers(_GET, RUNNING)
+    command = f'exec "$0" -m broker rent "$@" {stdout}'
+
+    done = subprocess.run(  # noqa: S603 - this very program
+        ["sh", "-c", command, sys.executable, *options],  # noqa: S607 - any shell closes a stream
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert f"`gpu-broker sessions delete {SESSION_ID}` ends it" in done.stderr
+    assert done.stderr.count("Error: ") == done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("request_", [_CREATE, _GET])
 def test_ctrl_c_says_what_goes_on_and_how_to_end_it(api: StubApi, request_: str) -> None:
     """130, and a hint that fits the moment: before the answer, or while waiting."""
     api.answers(_CREATE, CREATED, 201)
     api.answers(_GET, SESSION)
     process = subprocess.Popen(
-        [sys.executable, "-m", "broker", "rent", "--wait"], stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-m", "broker", "rent", "--wait", "-o", "json"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
     def press_ctrl_c(asked: str) -> None:
         if asked == request_:
@@ -200,9 +244,10 @@ def test_ctrl_c_says_what_goes_on_and_how_to_end_it(api: StubApi, request_: str)
 
     api.before_answering = press_ctrl_c
 
-    _, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=60)
 
     assert process.returncode == 130
+    assert stdout == (json.dumps(CREATED) if request_ == _GET else "")
     assert "gpu-broker sessions delete" in stderr
     assert (SESSION_ID in stderr) == (request_ == _GET)
     assert (f"--idempotency-key {api.asked[0].idempotency_key}" in stderr) == (request_ == _CREATE)
