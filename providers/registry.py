@@ -1,19 +1,21 @@
-"""Every marketplace by its name. Adapters are imported only when they are enabled."""
+"""Every marketplace by its name. Adapters are imported only when they are needed."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from providers.base import Provider
+from providers.errors import BadResponse
 
 Now = Callable[[], datetime]
-Factory = Callable[[Mapping[str, Any], Path, Now], Awaitable[Provider]]
+Options = Mapping[str, Any]
+Factory = Callable[[Options, Path, Now], Awaitable[Provider]]
 
 
-async def _simulator(options: Mapping[str, Any], data_dir: Path, now: Now) -> Provider:
+async def _simulator(options: Options, data_dir: Path, now: Now) -> Provider:
     from providers.simulator import SimulatorOptions, open_simulator, parse_fault
 
     known = ("boot_time", "drift", "seed", "offers", "ssh", "market_file")
@@ -22,13 +24,41 @@ async def _simulator(options: Mapping[str, Any], data_dir: Path, now: Now) -> Pr
     return await open_simulator(SimulatorOptions(data_dir=data_dir, faults=faults, **chosen), now)
 
 
+def _simulator_problems(options: Options) -> Iterator[tuple[str, str]]:
+    if not (options["faults"] or options["market_file"]):
+        return
+    from providers.simulator import FaultInvalid, parse_fault, read_market
+
+    for number, fault in enumerate(options["faults"]):
+        try:
+            parse_fault(fault)
+        except FaultInvalid as error:
+            yield from ((f"faults.{number}.{field}", why) for field, why in error.problems)
+    if options["market_file"] is not None:
+        try:
+            read_market(options["market_file"])
+        except BadResponse as error:
+            yield "market_file", str(error).removesuffix(".")
+
+
 FACTORIES: Mapping[str, Factory] = {
     "simulator": _simulator,
 }
 
+_CHECKS: Mapping[str, Callable[[Options], Iterator[tuple[str, str]]]] = {
+    "simulator": _simulator_problems,
+}
 
-async def open_provider(
-    name: str, options: Mapping[str, Any], data_dir: Path, now: Now
-) -> Provider:
+
+def option_problems(name: str, options: Options) -> Iterator[tuple[str, str]]:
+    """What is wrong with the section of `name`, as far as only its adapter knows.
+
+    Pairs of a key (`faults.0.delay`) and a message.
+    """
+    check = _CHECKS.get(name)
+    return check(options) if check else iter(())
+
+
+async def open_provider(name: str, options: Options, data_dir: Path, now: Now) -> Provider:
     """The adapter called `name`, built from its section of the settings; KeyError if unknown."""
     return await FACTORIES[name](options, data_dir, now)

@@ -1,5 +1,6 @@
 """The composition root: settings in, a working broker out. Only here adapters are named."""
 
+from broker.app.adapters import provider_problems
 from broker.app.daemon import run, serving
 from broker.app.offline import CleanupReport, cleanup_orphans, sweep_once
 from broker.app.reports import present_sweep
@@ -12,6 +13,7 @@ __all__ = [
     "api_document",
     "cleanup_orphans",
     "present_sweep",
+    "provider_problems",
     "run",
     "serving",
     "sweep_once",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
+from broker.app.adapters import open_providers
 from broker.app.identity import (
     Deployment,
     ensure_deployment,
@@ -21,7 +20,6 @@ from broker.config import Settings
 from broker.decide.plan import Policy
 from broker.decide.spending import Spending
 from broker.decide.steps import Step
-from broker.errors import StartupError
 from broker.metrics import Metrics
 from broker.ssh.connection import SshPool
 from broker.store import Store
@@ -44,9 +42,6 @@ from broker.usecases.verify import Verifier
 from broker.usecases.workers import Act, Workers
 from providers.base import Provider
 from providers.label import deployment_part
-from providers.registry import FACTORIES, open_provider
-
-log = logging.getLogger(__name__)
 
 SSH_THREADS = 16
 
@@ -67,23 +62,6 @@ class Parts:
     receipts: Receipts
     idle: IdleWatch
     sweeper: Sweeper
-
-
-async def open_providers(settings: Settings, data_dir: Path) -> dict[str, Provider]:
-    """The adapters of all enabled providers; raises StartupError where there is none."""
-    opened = {}
-    for name in settings.enabled_providers:
-        if name not in FACTORIES:
-            log.warning("%s is configured, but this version has no adapter for it.", name)
-            continue
-        options = getattr(settings.providers, name).model_dump()
-        opened[name] = await open_provider(name, options, data_dir, utcnow)
-    if not opened:
-        raise StartupError(
-            "No provider is configured. Set the credentials of one (config.example.yaml tells "
-            "how), or try the simulated market with --simulate."
-        )
-    return opened
 
 
 @asynccontextmanager

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from broker.app.build import built, open_providers
+from broker.app.adapters import open_providers
+from broker.app.build import built
 from broker.app.identity import prepare_data_dir, read_deployment_id, sealing_key
 from broker.clock import utcnow
 from broker.config import Settings

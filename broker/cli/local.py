@@ -53,7 +53,8 @@ def load(
     deployment: str | None = None,
 ) -> Settings:
     """The settings of this machine; raises WronglySetUp with a line for every mistake."""
-    from broker.config import ConfigurationError, load_settings  # noqa: PLC0415 - slow to import
+    from broker.app import provider_problems  # noqa: PLC0415 - slow to import
+    from broker.config import ConfigurationError, load_settings  # noqa: PLC0415
 
     flags = {
         "server.host": host,
@@ -64,7 +65,9 @@ def load(
         "providers.simulator.market_file": simulate or None,
     }
     try:
-        return load_settings(file=config, environment=os.environ, flags=flags)
+        return load_settings(
+            file=config, environment=os.environ, flags=flags, further=provider_problems
+        )
     except ConfigurationError as error:
         raise WronglySetUp("\n".join(map(str, error.problems))) from error
 

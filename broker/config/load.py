@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,9 @@ from broker.config.settings import Settings
 from broker.config.variables import read_dotenv, read_environment
 from broker.config.yaml_file import read_yaml
 
+Check = Callable[[Settings], Iterable[Problem]]
+"""What else is wrong with settings, as those know it who are built from them."""
+
 _NO_FLAGS: Mapping[str, object] = MappingProxyType({})
 
 
@@ -24,11 +27,13 @@ def load_settings(
     file: Path | None,
     environment: Mapping[str, str],
     flags: Mapping[str, object] = _NO_FLAGS,
+    further: Check = lambda _: (),
 ) -> Settings:
     """The settings of this start.
 
     `flags` are dotted paths (`server.port`); None is not set. The .env file is looked for beside
-    `file`, without one in the working directory. Raises ConfigurationError with every mistake.
+    `file`, without one in the working directory. `further` looks at what is sound.
+    Raises ConfigurationError with every mistake.
     """
     readings = [
         read_yaml(file) if file else Reading(),
@@ -40,6 +45,10 @@ def load_settings(
     given = {path: value for reading in readings for path, value in reading.values.items()}
     settings, wrong = _validate(given)
     problems += [*wrong, *_contradictions(settings)]
+    named = {problem.path for problem in problems}
+    problems += [
+        _with_origin(problem, given) for problem in further(settings) if problem.path not in named
+    ]
     if problems:
         raise ConfigurationError(problems)
     return settings
@@ -80,9 +89,19 @@ def _nest(given: Mapping[str, Given]) -> dict[str, Any]:
 
 def _path_of(detail: ErrorDetails, given: Mapping[str, Given]) -> str:
     """The setting that an error is about; an error inside a list is about the list."""
-    words = [str(word) for word in detail["loc"]]
+    return _nearest([str(word) for word in detail["loc"]], given)
+
+
+def _nearest(words: Sequence[str], given: Mapping[str, Given]) -> str:
+    """The longest path of these words that was given."""
     paths = (".".join(words[:length]) for length in range(len(words), 0, -1))
     return next((path for path in paths if path in given), "")
+
+
+def _with_origin(problem: Problem, given: Mapping[str, Given]) -> Problem:
+    setting = _nearest(problem.path.split("."), given)
+    origin = f" ({given[setting].origin})" if setting else ""
+    return Problem(problem.path, problem.message + origin)
 
 
 def _present_error(path: str, detail: ErrorDetails, origin: str) -> Problem:

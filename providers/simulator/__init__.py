@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from providers.simulator.adapter import SimulatorProvider, open_simulator
 from providers.simulator.faults import Fault, FaultInvalid, parse_fault
-from providers.simulator.marketplace import Bill, SimulatorOptions
+from providers.simulator.marketplace import Bill, SimulatorOptions, read_market
 
 __all__ = [
     "Bill",
@@ -14,4 +14,5 @@ __all__ = [
     "SimulatorProvider",
     "open_simulator",
     "parse_fault",
+    "read_market",
 ]

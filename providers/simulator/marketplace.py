@@ -177,15 +177,21 @@ class Marketplace:
 
 
 def _open_market(options: SimulatorOptions) -> Market:
-    path = options.market_file
-    if path is None:
-        return default_market(seed=options.seed, offers=options.offers, drift=options.drift)
+    if options.market_file is not None:
+        return read_market(options.market_file)
+    return default_market(seed=options.seed, offers=options.offers, drift=options.drift)
+
+
+def read_market(path: Path) -> Market:
+    """The market in a recorded search answer of Vast.ai. Raises `BadResponse`, naming the file."""
     try:
         return recorded_market(json.loads(path.read_bytes()))
-    except (OSError, ValueError) as error:
-        raise BadResponse(f"The recorded market {path} cannot be read: {error}.") from error
+    except OSError as error:
+        raise BadResponse(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise BadResponse(f"{path} is not JSON: {error}.") from error
     except BadResponse as error:
-        raise BadResponse(f"The recorded market {path} is none: {error}") from error
+        raise BadResponse(f"{path} is no recorded market: {error}") from error
 
 
 def _completed(spec: LaunchSpec, offer: Offer) -> LaunchSpec:

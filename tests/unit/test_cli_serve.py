@@ -104,6 +104,82 @@ def test_a_deployment_that_no_broker_can_have_is_refused(deployment: str) -> Non
     assert result.stderr.startswith("Error: lifecycle.deployment_id: ")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("words", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("{}", "is no recorded market"),
+        ('{"offers": 3}', "is no recorded market"),
+        ("[1, 2]", "is no recorded market"),
+    ],
+    ids=["words", "depth", "empty", "number", "numbers"],
+)
+@pytest.mark.parametrize(
+    "command", [("serve",), ("check-config",), ("sweep", "--once")], ids=" ".join
+)
+def test_a_recording_that_is_no_market_is_a_wrong_configuration(
+    folder: Path, command: tuple[str, ...], text: str, told: str
+) -> None:
+    """One line with the setting and the file."""
+    file = folder / "market.json"
+    file.write_text(text)
+
+    result = gpu_broker(*command, "--simulate", str(file))
+
+    (line,) = result.stderr.splitlines()
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert line.startswith(f"Error: providers.simulator.market_file: {file} {told}")
+    assert line.endswith("(on the command line)")
+
+
+@pytest.mark.parametrize("command", [("serve", "--simulate"), ("check-config",)], ids=" ".join)
+def test_every_mistake_in_every_misfortune_is_told_beside_the_others(
+    monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """Each with its number in the list and its field."""
+    monkeypatch.setenv("SERVER_PORT", "eighty")
+    faults = '[{"fault": "zzz"}, {"fault": "slow"}, {"fault": "slow", "times": 0, "colour": 1}]'
+    monkeypatch.setenv("SIMULATOR_FAULTS", faults)
+
+    result = gpu_broker(*command)
+
+    lines = dict(line.removeprefix("Error: ").split(": ", 1) for line in result.stderr.splitlines())
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert set(lines) == {
+        "server.port",
+        "providers.simulator.faults.0.fault",
+        "providers.simulator.faults.2.times",
+        "providers.simulator.faults.2.colour",
+    }
+    assert all("(from S" in message for message in lines.values())
+
+
+def test_a_misfortune_of_the_yaml_file_is_told_with_its_place(folder: Path) -> None:
+    """And with the file."""
+    file = folder / "config.yaml"
+    file.write_text("providers: {simulator: {faults: [{fault: slow, delay: soon}]}}")
+
+    result = gpu_broker("check-config", "--config", str(file))
+
+    assert 2 == result.exit_code
+    assert result.stderr.startswith("Error: providers.simulator.faults.0.delay: must be a duration")
+    assert result.stderr.endswith("(in config.yaml)\n")
+
+
+def test_an_account_that_cannot_be_opened_ends_a_start_with_a_sentence(folder: Path) -> None:
+    """No adapter's error leaves the process as it is."""
+    (folder / "simulator.db").write_bytes(b"no database " * 1000)
+
+    result = gpu_broker(
+        *("sweep", "--once", "--simulate", "--database", str(folder / "broker.db")),
+    )
+
+    (line,) = result.stderr.splitlines()
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert line.startswith("Error: The provider simulator cannot be opened: The simulated account")
+
+
 def test_serve_without_a_provider_says_how_to_set_one() -> None:
     """Or how to try the simulated market."""
     result = gpu_broker("serve")
