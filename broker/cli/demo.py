@@ -29,7 +29,7 @@ _SEEN_WITHIN_SECONDS = 30.0
     epilog="""\b
 Examples:
   gpu-broker demo
-  gpu-broker demo --gpu-type A100 --data ./demo"""
+  gpu-broker demo --gpu-type "A100 SXM4" --data ./demo"""
 )
 @click.option("--gpu-type", default="RTX 4090", show_default=True, help="What to rent.")
 @click.option(

@@ -15,9 +15,14 @@ import pytest
 from broker.app import api_document
 from broker.cli import main
 from broker.config.names import environment_names, setting_paths
+from broker.decide.offers import parse_gpu_types
+from providers.simulator.catalog import SUPPLY
 from providers.simulator.faults import parse_fault
-from tests.unit.documents import DOCUMENTS, ROOT, blocks, coded
+from tests.unit.cli_commands import commands
+from tests.unit.cli_stub import gpu_broker
+from tests.unit.documents import DOCUMENTS, ROOT, blocks, coded, document, section
 
+_BESIDE = "## Beside the broker"
 _BETWEEN = {"|", ">", ">>", "&&", ";"}
 _OTHER_VARIABLES = {"GPU_BROKER_URL", "GPU_BROKER_DEBUG", "XDG_STATE_HOME", "NO_COLOR", "HF_TOKEN"}
 """Names in capitals that are no setting."""
@@ -49,6 +54,10 @@ _OURS = [
 ]
 _REQUESTS = [
     (f"{path.name}: {' '.join(words)}", words) for path, words in _COMMANDS if words[0] == "curl"
+]
+_EXAMPLES = [
+    *((path.name, path.read_text()) for path in DOCUMENTS),
+    *((" ".join(words), command.epilog or "") for words, command in commands()),
 ]
 
 
@@ -86,6 +95,37 @@ def test_a_command_in_a_sentence_is_one(span: str) -> None:
     known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
 
     assert {word for word in rest if word.startswith("--")} - known - {"--help"} == set()
+
+
+@pytest.mark.parametrize("text", [text for _, text in _EXAMPLES], ids=[n for n, _ in _EXAMPLES])
+def test_the_gpus_of_examples_are_on_the_simulated_market(text: str) -> None:
+    """Whoever tries them as they stand there finds offers."""
+    for quoted, plain in re.findall(r'--gpu-type[ =](?:"([^"]+)"|([^\s`"]+))', text):
+        for name in (quoted or plain).split(","):
+            assert any(offered in parse_gpu_types(name) for offered in SUPPLY), name
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_no_document_names_an_offer_that_may_have_gone(path: Path) -> None:
+    """The reader takes one from the list."""
+    named = re.findall(r"--offer-id[ =](\S+)", path.read_text())
+
+    assert set(named) <= {"OFFER"}
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    "words",
+    [w[1:] for w in _shell_commands(section(document("troubleshooting.md"), _BESIDE)) if w],
+    ids=" ".join,
+)
+def test_what_works_beside_the_broker_works_as_it_is_printed(
+    monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """On a machine where nothing is set up and nothing serves."""
+    monkeypatch.setenv("GPU_BROKER_URL", "http://127.0.0.1:9")
+
+    assert gpu_broker(*words).exit_code == 0
 
 
 @pytest.mark.parametrize("words", [words for _, words in _REQUESTS], ids=[n for n, _ in _REQUESTS])
