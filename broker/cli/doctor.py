@@ -42,6 +42,7 @@ class Finding:
     epilog="""\b
 Examples:
   gpu-broker doctor
+  gpu-broker doctor --simulate
   gpu-broker doctor --config config.yaml"""
 )
 @settings_options

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   gpu-broker sweep --once --dry-run
+  gpu-broker sweep --once --simulate
   gpu-broker sweep --once --config config.yaml"""
 )
 @settings_options
@@ -74,6 +75,7 @@ def _sweep(settings: Settings, output: str, *, is_dry: bool) -> Body:
     epilog="""\b
 Examples:
   gpu-broker cleanup-orphans
+  gpu-broker cleanup-orphans --simulate
   gpu-broker cleanup-orphans --execute --provider vastai
   gpu-broker cleanup-orphans --deployment 4f2k9qzw --execute --force""",
 )

@@ -105,6 +105,14 @@ def test_the_gpus_of_examples_are_on_the_simulated_market(text: str) -> None:
             assert any(offered in parse_gpu_types(name) for offered in SUPPLY), name
 
 
+@pytest.mark.parametrize("name", ["doctor", "sweep", "cleanup-orphans"])
+def test_the_help_of_what_works_beside_the_broker_shows_the_simulated_market(name: str) -> None:
+    """Whoever has no account can try that line."""
+    epilog = main.commands[name].epilog or ""
+
+    assert re.search(rf"^  gpu-broker {name} .*--simulate$", epilog, re.MULTILINE)
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_no_document_names_an_offer_that_may_have_gone(path: Path) -> None:
     """The reader takes one from the list."""
