@@ -175,6 +175,11 @@ class Template:
     created_at: datetime | None = None
     count_created: int | None = None
 
+    @property
+    def tagged_image(self) -> str:
+        """The image with its tag, where it has one."""
+        return self.image if self.tag is None else f"{self.image}:{self.tag}"
+
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:

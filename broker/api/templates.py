@@ -10,10 +10,11 @@ from broker.api.fields import SpelledTruth, Text
 from broker.api.http import Query, json_response, parse_query
 from broker.api.present import present_warning
 from broker.api.routes import Resource, Route, Tag
-from broker.decide.templates import TemplateFilter, parse_docker_flags
+from broker.decide.templates import TemplateFilter
 from broker.errors import NotFound, ProviderUnavailable
 from broker.usecases.templates import Templates
 from providers.base import Template
+from providers.docker_flags import parse_docker_flags
 
 
 class TemplateQuery(Query):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from broker.decide.templates import parse_docker_flags
 from broker.errors import Detail, ValidationFailed
 from broker.model import Request, WorkloadType
 from providers.base import LaunchMode, Template
+from providers.docker_flags import parse_docker_flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,6 @@ def plan_image(request: Request, template: Template | None = None) -> ImagePlan:
             f"The launch mode entrypoint {needed}.", details=[Detail("launch_mode", needed)]
         )
     return _planned(request, None, _USUAL_PORT)
-
-
-def image_name(plan: ImagePlan, template: Template | None) -> str | None:
-    """What the machine is known to run; None where that is left to the provider."""
-    if plan.image is not None or template is None:
-        return plan.image
-    return template.image if template.tag is None else f"{template.image}:{template.tag}"
 
 
 def _usual_port(template: Template | None) -> int:

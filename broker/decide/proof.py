@@ -13,6 +13,11 @@ LEAST_MEMORY_PERCENT = 90
 """Of the nominal memory: drivers and error correction keep some for themselves."""
 
 
+def bare_public_key(line: str) -> str:
+    """The type and the data of an OpenSSH public line, without its comment."""
+    return " ".join(line.split()[:2])
+
+
 @dataclass(frozen=True, slots=True)
 class Gpu:
     """A GPU as the driver shows it."""
@@ -34,7 +39,7 @@ class Verification:
 
     def admits(self, public_line: str) -> bool:
         """Whether the machine lets the holder of this public key in."""
-        return " ".join(public_line.split()[:2]) in self.authorized_keys
+        return bare_public_key(public_line) in self.authorized_keys
 
 
 @dataclass(frozen=True, slots=True)

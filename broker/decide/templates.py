@@ -1,6 +1,6 @@
-"""What a template asks of an offer, and what its docker flags say.
+"""What a template asks of an offer.
 
-Both are text in the marketplace's own words. What cannot be read or judged is told, never
+It is text in the marketplace's own words. What cannot be read or judged is told, never
 silently left out.
 """
 
@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import json
 import operator
-import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from providers.base import Offer, Template
 from providers.gpus import gpu_key
 
 _MB_PER_GB = 1024
-_HIGHEST_PORT = 65_535
 
 Term = Decimal | str | bool
 """What a condition compares."""
@@ -64,15 +62,6 @@ class TemplateFilter:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class DockerFlags:
-    """The environment and the ports in a template's docker flags."""
-
-    env: Mapping[str, str] = field(default_factory=dict)
-    ports: tuple[int, ...] = ()
-    """Inside the machine."""
-
-
 def parse_conditions(template: Template) -> Asked:
     """The template's `extra_filters`, as far as they can be read."""
     try:
@@ -100,43 +89,6 @@ def holds(condition: Condition, offer: Offer) -> bool:
     if condition.operator in _ONE_OF_MANY:
         return (term in condition.values) is _ONE_OF_MANY[condition.operator]
     return bool(_COMPARE[condition.operator](term, condition.values[0]))
-
-
-def parse_docker_flags(text: str | None) -> DockerFlags:
-    """`-p 1111:1111 -e A=1` as values; what is neither a port nor a variable is left out."""
-    env: dict[str, str] = {}
-    ports: list[int] = []
-    words = iter(_words(text or ""))
-    for word in words:
-        flag, has_argument, rest = word.partition("=")
-        if flag not in _FLAGS:
-            continue
-        argument = rest if has_argument else next(words, "")
-        if flag in _PORT_FLAGS:
-            ports += _parse_port(argument)
-        elif "=" in argument:
-            name, _, value = argument.partition("=")
-            env[name] = value
-    return DockerFlags(env, tuple(dict.fromkeys(ports)))
-
-
-_PORT_FLAGS = frozenset({"-p", "--publish"})
-_FLAGS = _PORT_FLAGS | {"-e", "--env"}
-
-
-def _words(text: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError:
-        return text.split()
-
-
-def _parse_port(text: str) -> list[int]:
-    """The inner port of `outer:inner/tcp`; none where it is no TCP port."""
-    inner, _, protocol = text.rpartition(":")[2].partition("/")
-    if protocol not in ("", "tcp") or not (inner.isascii() and inner.isdigit()):
-        return []
-    return [int(inner)] if 0 < int(inner[:6]) <= _HIGHEST_PORT else []
 
 
 _COMPARE: Mapping[str, Callable[[Term, Term], object]] = {

@@ -83,11 +83,6 @@ def parse_public_key(text: str) -> str:
     return _with_comment(f"{kind} {_normal(kind, encoded)}", comment)
 
 
-def bare_public_key(line: str) -> str:
-    """The type and the data of an OpenSSH public line, without its comment."""
-    return " ".join(line.split()[:2])
-
-
 def load_or_create(path: Path) -> KeyPair:
     """The broker's own Ed25519 key, kept at `path` and made at the first start.
 

@@ -6,7 +6,7 @@ only when the broker's own key is in it: a full disk or a cut line locks nobody 
 
 from __future__ import annotations
 
-from broker.ssh.keys import bare_public_key
+from broker.decide.proof import bare_public_key
 from broker.ssh.login import SshResult
 from broker.ssh.steps import SETUP, first_words, parse_keys, parse_steps
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from broker.decide import lease, moves
 from broker.decide.disk import check_disk
-from broker.decide.images import image_name, plan_image
+from broker.decide.images import plan_image
 from broker.decide.requests import check_offer, complete, refuse_what_nobody_can
 from broker.decide.select import needs_of
 from broker.errors import (
@@ -93,7 +93,7 @@ class Opening:
         )
         offer = await self._choose(request, confidential, template)
         told = Secrets(private_key, token := new_token())
-        image = image_name(plan_image(request, template), template)
+        image = plan_image(request, template).image or (template.tagged_image if template else None)
         session = self._new_session(request, offer, image, public_line, token)
         change = await self._launch(
             session, confidential, told, turn, CREATE_PATIENCE if is_patient else 0

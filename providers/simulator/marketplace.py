@@ -20,18 +20,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from providers.base import Instance, LaunchSpec, Offer, OfferList
+from providers.docker_flags import parse_docker_flags
 from providers.errors import BadResponse, InvalidRequest, NotFound, OfferGone
 from providers.simulator.account import Account, OfferTaken
 from providers.simulator.faults import Fault
 from providers.simulator.keeper import Keeper
 from providers.simulator.machine import Fate, Machine, launch_of, present_instance
 from providers.simulator.market import Market, default_market, host_of, recorded_market
-from providers.simulator.templates import (
-    DEFAULT_IMAGE,
-    environment_of,
-    find_template,
-    image_of,
-)
+from providers.simulator.templates import DEFAULT_IMAGE, find_template
 
 _LONGEST_NUMBER = 18
 
@@ -209,8 +205,8 @@ def _completed(spec: LaunchSpec, offer: Offer) -> LaunchSpec:
     template = find_template(spec.template_hash_id)
     if template is None:
         raise InvalidRequest(f"There is no template {spec.template_hash_id}.")
-    env = {**environment_of(template), **spec.env}
-    return replace(spec, image=spec.image or image_of(template), env=env)
+    env = {**parse_docker_flags(template.env).env, **spec.env}
+    return replace(spec, image=spec.image or template.tagged_image, env=env)
 
 
 def _is_number(text: str) -> bool:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from itertools import pairwise
 
 from providers.base import Template
 from providers.simulator.market import PROVIDER
@@ -90,15 +87,3 @@ DEFAULT_IMAGE = "pytorch/pytorch:2.8.0-cuda12.8-cudnn9-devel"
 def find_template(hash_id: str) -> Template | None:
     """The template with this id."""
     return next((known for known in TEMPLATES if known.hash_id == hash_id), None)
-
-
-def image_of(template: Template) -> str:
-    """Its image with the tag."""
-    return f"{template.image}:{template.tag}"
-
-
-def environment_of(template: Template) -> Mapping[str, str]:
-    """The variables among its docker flags."""
-    words = shlex.split(template.env or "")
-    given = (word for flag, word in pairwise(words) if flag == "-e")
-    return dict(variable.split("=", 1) for variable in given)

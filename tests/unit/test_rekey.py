@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from broker.decide.proof import bare_public_key
 from broker.model import KeyType
-from broker.ssh.keys import bare_public_key, generate
+from broker.ssh.keys import generate
 from broker.ssh.login import SshResult
 from broker.ssh.rekey import NotExchanged, check_exchange, rekey_command
 

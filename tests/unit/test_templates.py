@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from broker.decide.templates import holds, parse_conditions, parse_docker_flags
+from broker.decide.templates import holds, parse_conditions
+from providers.docker_flags import parse_docker_flags
 from tests.offers import a_template, an_offer
 
 
