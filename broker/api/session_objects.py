@@ -14,7 +14,6 @@ from broker.api import shapes
 from broker.api.http import encode
 from broker.api.present import present_session
 from broker.decide.money import cost
-from broker.errors import NotFound
 from broker.model import Accrual, Overview, Version
 from broker.store import Store
 
@@ -49,13 +48,10 @@ class SessionObjects:
         self._now = now
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
-    async def one(self, session_id: str) -> shapes.Session:
-        """The session as it is now; raises NotFound."""
-        found = await self._store.overview(session_id)
-        if found is None:
-            raise NotFound.named("session", session_id)
-        cost_so_far = _cost(found.accruals, self._now())
-        return present_session(found.session, found.attempts, cost_so_far)
+    def one(self, overview: Overview) -> shapes.Session:
+        """The session, with what it has cost until now."""
+        cost_so_far = _cost(overview.accruals, self._now())
+        return present_session(overview.session, overview.attempts, cost_so_far)
 
     async def many(self, versions: Sequence[Version]) -> list[orjson.Fragment]:
         """Sessions in that order, each at least as new as the version that is given of it.

@@ -79,10 +79,10 @@ class SessionRoutes(Resource):
                 is_patient=not is_asynchronous,
             )
         answer: shapes.CreatedSession = {
-            "session": await self._objects.one(opened.session.id),
+            "session": self._objects.one(opened.overview),
             "ssh_private_key": opened.secrets.private_key,
             "session_token": opened.secrets.token,
-            "retries_attempted": len(opened.attempts) - 1,
+            "retries_attempted": len(opened.overview.attempts) - 1,
             "warnings": [present_warning(warned) for warned in opened.warnings],
         }
         headers = replay_headers(turn)
@@ -103,7 +103,8 @@ class SessionRoutes(Resource):
         return json_response({"sessions": shown, "count": len(shown), "total": total})
 
     async def get(self, request: web.Request) -> web.Response:
-        return json_response(await self._objects.one(request.match_info["id"]))
+        overview = await self._sessions.overview(request.match_info["id"])
+        return json_response(self._objects.one(overview))
 
     async def delete(self, request: web.Request) -> web.Response:
         session = await self._sessions.delete(request.match_info["id"])

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from broker.errors import NotFound, StaleWrite
-from broker.model import Attempt, Change, Confidential, Session
+from broker.model import Attempt, Change, Confidential, Overview, Session
 from broker.store import Store
 
 Decision = Callable[[Session, Attempt], Change | None]
@@ -80,6 +80,13 @@ class Journal:
         if current is None:
             raise NotFound.named("session", session_id)
         return current
+
+    async def overview(self, session_id: str) -> Overview:
+        """A session with everything that was tried and billed for it; raises NotFound."""
+        found = await self._store.overview(session_id)
+        if found is None:
+            raise NotFound.named("session", session_id)
+        return found
 
     @contextmanager
     def watch(self, session_id: str) -> Iterator[Watching]:

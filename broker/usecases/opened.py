@@ -12,7 +12,7 @@ from broker.errors import (
     ProviderUnavailable,
     StaleInventory,
 )
-from broker.model import Attempt, Reason, Session, Status, Warned
+from broker.model import Attempt, Overview, Reason, Session, Status, Warned
 from broker.usecases.rules import Secrets
 from providers.base import LaunchMode
 
@@ -21,8 +21,7 @@ from providers.base import LaunchMode
 class Opened:
     """A session, with the secrets that are told once."""
 
-    session: Session
-    attempts: tuple[Attempt, ...]
+    overview: Overview
     secrets: Secrets = field(repr=False)
     warnings: tuple[Warned, ...] = ()
 

@@ -98,13 +98,13 @@ class Opening:
         change = await self._launch(
             session, confidential, told, turn, CREATE_PATIENCE if is_patient else 0
         )
-        session, _ = await self._tools.journal.read(session.id)
-        attempts = (await self._tools.store.attempts([session.id]))[session.id]
-        require_opened(session, attempts[-1])
+        overview = await self._tools.journal.overview(session.id)
+        session, attempt = overview.session, overview.attempts[-1]
+        require_opened(session, attempt)
         # What was unknown when the answer was due is told, though it may be known by now.
-        told_of = change.attempt if change is not None and change.attempt else attempts[-1]
+        told_of = change.attempt if change is not None and change.attempt else attempt
         warnings = warnings_about(session, told_of, is_settled=change is not None)
-        return Opened(session, attempts, told, warnings)
+        return Opened(overview, told, warnings)
 
     def misnamed(self, given: Mapping[str, object]) -> Iterable[Detail]:
         """Which of these fields of a request name what is not there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from broker.decide import moves
 from broker.errors import Conflict
-from broker.model import Attempt, Change, Session, Status, Wanted, Warned
+from broker.model import Change, Session, Status, Wanted, Warned
 from broker.usecases.keys import digest, new_token
 from broker.usecases.launch import Tools
 from broker.usecases.opened import Opened, require_opened, warnings_about
@@ -45,24 +45,22 @@ class Repeating:
         require_opened(session, attempt)
         kept = self._tools.keyring.secrets(session_id)
         if session.wanted is Wanted.GONE:
-            return await self._opened(session, attempt, Secrets(None, None))
+            return await self._opened(session_id, Secrets(None, None))
         if kept is not None:
-            return await self._opened(session, attempt, kept)
+            return await self._opened(session_id, kept)
         if has_own_key:
-            return await self._opened(*await self._renew_token(session, attempt))
+            return await self._opened(session_id, await self._renew_token(session_id))
         if not session.request.managed_access:
-            return await self._opened(*await self._renew_token(session, attempt), _KEY_LOST)
+            return await self._opened(session_id, await self._renew_token(session_id), _KEY_LOST)
         try:
-            session, secrets = await self._rekeying.rekey(session_id, token=new_token())
+            _, secrets = await self._rekeying.rekey(session_id, token=new_token())
         except Conflict:
             if not _may_lack_ssh(session):
                 raise
-            return await self._opened(*await self._renew_token(session, attempt), _NO_LOGIN)
-        return await self._opened(session, attempt, secrets)
+            return await self._opened(session_id, await self._renew_token(session_id), _NO_LOGIN)
+        return await self._opened(session_id, secrets)
 
-    async def _renew_token(
-        self, session: Session, attempt: Attempt
-    ) -> tuple[Session, Attempt, Secrets]:
+    async def _renew_token(self, session_id: str) -> Secrets:
         token, now = new_token(), self._tools.now()
 
         def decide(current: Session) -> Change | None:
@@ -70,14 +68,13 @@ class Repeating:
                 return None
             return moves.reissue(current, None, digest(token), current.access, now)
 
-        session = await self._tools.journal.apply(session.id, lambda s, _: decide(s))
-        return session, attempt, Secrets(None, None if session.is_final else token)
+        session = await self._tools.journal.apply(session_id, lambda s, _: decide(s))
+        return Secrets(None, None if session.is_final else token)
 
-    async def _opened(
-        self, session: Session, attempt: Attempt, secrets: Secrets, *more: Warned
-    ) -> Opened:
-        attempts = (await self._tools.store.attempts([session.id]))[session.id]
-        return Opened(session, attempts, secrets, (*warnings_about(session, attempt), *more))
+    async def _opened(self, session_id: str, secrets: Secrets, *more: Warned) -> Opened:
+        overview = await self._tools.journal.overview(session_id)
+        warnings = warnings_about(overview.session, overview.attempts[-1])
+        return Opened(overview, secrets, (*warnings, *more))
 
 
 def _may_lack_ssh(session: Session) -> bool:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from broker.decide import lease, moves
 from broker.errors import Conflict, Detail, ValidationFailed
-from broker.model import Attempt, Change, Reason, Session, Wanted
+from broker.model import Attempt, Change, Overview, Reason, Session, Wanted
 from broker.usecases.launch import Tools
 from broker.usecases.receipts import Turn
 from broker.usecases.workers import Workers
@@ -26,6 +26,10 @@ class Sessions:
         """One session; raises NotFound."""
         session, _ = await self._tools.journal.read(session_id)
         return session
+
+    async def overview(self, session_id: str) -> Overview:
+        """One session with everything that was tried and billed for it; raises NotFound."""
+        return await self._tools.journal.overview(session_id)
 
     async def done(self, session_id: str) -> None:
         """The consumer's work is complete; raises Conflict where the session has ended."""
