@@ -18,11 +18,26 @@ INCLUDED_DISK_GB = 50
 """The disk that the price of every listed offer includes, in GB."""
 
 
+WATCHDOG_FILE = ".gpu-broker-deadline"
+"""In the home of a machine with a watchdog: its last second, in seconds since the epoch."""
+
+
 class LaunchMode(StrEnum):
     """What a launched machine promises to its consumer."""
 
     SSH = "ssh"
     ENTRYPOINT = "entrypoint"
+
+
+class BootFailure(StrEnum):
+    """Why a machine will never run, as far as the provider tells."""
+
+    HOST = "host"
+    """The host could not start it: another one may."""
+    GPU_RUNTIME = "gpu_runtime"
+    """The host cannot give its GPUs to machines."""
+    IMAGE = "image"
+    """The image cannot be had: no other offer helps."""
 
 
 class InstanceStatus(StrEnum):
@@ -75,6 +90,12 @@ class Offer:
     max_disk_gb: int | None = None
     max_duration: timedelta | None = None
     """How long it can be rented at most; None is without limit."""
+    direct_ports: int | None = None
+    """How many ports of its host can be published."""
+    traits: Mapping[str, str | float | bool] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+    """What conditions of templates may ask about, in the provider's own words."""
     prior: float = 1.0
     """How far the listing itself is to be believed: 1.0 for a live list, less for a price list."""
 
@@ -97,6 +118,8 @@ class OfferList:
     """Rows that could not be understood."""
     complete: bool = True
     """False where the market is known to hold more than was read."""
+    detail: str = ""
+    """How much of it was read, in a sentence; empty where that needs no words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +139,8 @@ class Instance:
     status: InstanceStatus
     detail: str = ""
     """The provider's own words about the status, at most 300 characters."""
+    failure: BootFailure | None = None
+    """Where the status is FAILED: why, if the provider tells."""
     ssh: tuple[Endpoint, ...] = ()
     """Where SSH may answer, the preferred one first; empty until known."""
     ssh_user: str = "root"
@@ -149,6 +174,8 @@ class LaunchSpec:
     ports: tuple[int, ...] = ()
     """Ports inside the machine to publish, beside SSH."""
     template_hash_id: str | None = None
+    watchdog_at: datetime | None = None
+    """When the machine must end itself, unless `WATCHDOG_FILE` is rewritten; None: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +249,9 @@ class Provider(Protocol):
     async def create(self, spec: LaunchSpec) -> Instance:
         """Rent `spec.offer` with `spec.label` on it, exactly once.
 
-        Returning means made. `OutcomeUnknown` means that it may have been made:
-        look for the label. Any other error means that nothing was made.
+        Returning means made, if only to be destroyed: a machine that the provider made and
+        did not start is FAILED. `OutcomeUnknown` means that it may have been made: look for
+        the label. Any other error means that nothing was made.
         """
         ...
 
@@ -255,6 +283,23 @@ class HasTemplates(Protocol):
     """A provider that publishes templates (`capabilities.templates`)."""
 
     async def list_templates(self) -> Sequence[Template]: ...
+
+
+@runtime_checkable
+class HasKeys(Protocol):
+    """A provider that owns its machines' `authorized_keys`: it must be told of every key.
+
+    `create` does not put `LaunchSpec.public_keys` on the machine there; a machine whose
+    keys are missing is told of them again.
+    """
+
+    async def attach_key(self, instance_id: str, public_key: str) -> None:
+        """Let an OpenSSH line log in, within a minute or so. Safe to repeat."""
+        ...
+
+    async def detach_key(self, instance_id: str, public_key: str) -> None:
+        """Let it log in no more. Safe to repeat, also for a key that was never there."""
+        ...
 
 
 @runtime_checkable

@@ -1,65 +1,102 @@
-"""How fast a marketplace may be asked, in two lanes.
+"""How fast a marketplace may be asked: a lane for every kind of call.
 
-Destructions have a lane of their own, so that nothing else can starve them: a machine
-that is not destroyed costs money.
+No lane waits for another, so that nothing can starve the destructions: a machine that is
+not destroyed costs money.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
+
+from providers.errors import RateLimited
 
 
-class Lane(StrEnum):
-    """What a call is for."""
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The limits of one kind of call."""
 
-    DESTROY = "destroy"
-    OTHER = "other"
+    interval: timedelta = timedelta()
+    """The least time between the starts of two calls (monotonic)."""
+    concurrency: int = 1
+    """The most calls at once."""
 
 
 class Pacer:
     """Spaces the starts of calls and bounds how many run at once, per lane.
 
-    `interval` is the least time between two starts (monotonic), `concurrency` the most
-    calls at once. Waiting calls start in the order in which they came.
+    Waiting calls start in the order in which they came. One that gives up takes no start
+    away from those behind it.
     """
 
-    def __init__(
-        self,
-        interval: timedelta,
-        concurrency: int,
-        *,
-        destroy_interval: timedelta = timedelta(),
-        destroy_concurrency: int = 4,
-    ) -> None:
-        self._lanes = {
-            Lane.OTHER: _Spacing(interval, concurrency),
-            Lane.DESTROY: _Spacing(destroy_interval, destroy_concurrency),
-        }
+    def __init__(self, lanes: Mapping[str, Lane]) -> None:
+        self._lanes = {name: _Spacing(lane) for name, lane in lanes.items()}
 
     @asynccontextmanager
-    async def turn(self, lane: Lane) -> AsyncIterator[None]:
-        """Wait for a turn in `lane`, and hold a place in it while the block runs."""
+    async def turn(self, lane: str, *, patience: timedelta | None = None) -> AsyncIterator[None]:
+        """Wait for a turn in `lane`, and hold a place in it while the block runs.
+
+        Raises `RateLimited`, at once, where the turn comes only after `patience`.
+        """
         spacing = self._lanes[lane]
-        async with spacing.places:
-            await spacing.wait()
+        if patience is not None and spacing.wait > patience:
+            message = "Too many calls of this kind are waiting for their turn."
+            raise RateLimited(message, retry_after=spacing.wait)
+        async with spacing.place():
             yield
+
+    def postpone(self, lane: str, wait: timedelta) -> None:
+        """Start no call in `lane` before `wait` is over: the marketplace asks for it."""
+        self._lanes[lane].postpone(wait)
 
 
 class _Spacing:
     """One lane: its places, and the instant at which the next call may start."""
 
-    def __init__(self, interval: timedelta, concurrency: int) -> None:
-        self.places = asyncio.Semaphore(concurrency)
-        self._interval = interval.total_seconds()
+    def __init__(self, lane: Lane) -> None:
+        self._places = asyncio.Semaphore(lane.concurrency)
+        self._starts = asyncio.Lock()
+        self._interval = lane.interval.total_seconds()
         self._next_start = 0.0
+        self._waiting = 0
 
-    async def wait(self) -> None:
-        """Take the next free start and sleep until it has come."""
-        clock = asyncio.get_running_loop().time
-        start = max(clock(), self._next_start)
-        self._next_start = start + self._interval
-        await asyncio.sleep(start - clock())
+    @property
+    def wait(self) -> timedelta:
+        """How long one more call would wait for its start, if those at work do not hinder it."""
+        seconds = max(self._next_start - _monotonic(), 0.0) + self._waiting * self._interval
+        return timedelta(seconds=seconds)
+
+    def postpone(self, wait: timedelta) -> None:
+        self._next_start = max(self._next_start, _monotonic() + wait.total_seconds())
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        self._waiting += 1
+        try:
+            await self._places.acquire()
+            try:
+                await self._start()
+            except BaseException:
+                self._places.release()
+                raise
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _start(self) -> None:
+        """Sleep until the next start has come, and take it."""
+        async with self._starts:
+            # A lane may be postponed while somebody sleeps here.
+            while (left := self._next_start - _monotonic()) > 0:  # noqa: ASYNC110
+                await asyncio.sleep(left)
+            self._next_start = _monotonic() + self._interval
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()

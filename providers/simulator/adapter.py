@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_DESTROY, _OTHER = "destroy", "other"
 _PLACES = 100
 """Calls at once, in the lane of destructions and in the other."""
 
@@ -82,7 +83,7 @@ class SimulatorProvider:
         self._marketplace = marketplace
         self._thread = thread
         self._is_closed = False
-        self._pacer = Pacer(timedelta(), _PLACES, destroy_concurrency=_PLACES)
+        self._pacer = Pacer(dict.fromkeys((_DESTROY, _OTHER), Lane(concurrency=_PLACES)))
         self.faults = FaultBook(options.faults)
 
     @property
@@ -106,7 +107,7 @@ class SimulatorProvider:
         return fault_routes(self.faults)
 
     async def list_offers(self) -> OfferList:
-        async with self._pacer.turn(Lane.OTHER):
+        async with self._pacer.turn(_OTHER):
             await self._suffer(Operation.LIST)
             return await self._do(self._marketplace.offers)
 
@@ -114,7 +115,7 @@ class SimulatorProvider:
         return TEMPLATES
 
     async def create(self, spec: LaunchSpec) -> Instance:
-        async with self._pacer.turn(Lane.OTHER):
+        async with self._pacer.turn(_OTHER):
             whose = spec.offer.id, _session_of(spec.label)
             fault = await self._suffer(Operation.CREATE, *whose)
             fate = partial(self._decide_fate, *whose)
@@ -125,17 +126,17 @@ class SimulatorProvider:
             return instance
 
     async def list_instances(self) -> Sequence[Instance]:
-        async with self._pacer.turn(Lane.OTHER):
+        async with self._pacer.turn(_OTHER):
             await self._suffer(Operation.LIST)
             return await self._do(self._marketplace.instances)
 
     async def get(self, instance_id: str) -> Instance:
-        async with self._pacer.turn(Lane.OTHER):
+        async with self._pacer.turn(_OTHER):
             await self._suffer(Operation.GET, *await self._whose(instance_id))
             return await self._do(self._marketplace.instance, instance_id)
 
     async def destroy(self, instance_id: str) -> None:
-        async with self._pacer.turn(Lane.DESTROY):
+        async with self._pacer.turn(_DESTROY):
             fault = await self._suffer(Operation.DESTROY, *await self._whose(instance_id))
             if fault and fault.fault is Word.IGNORED:
                 return

@@ -7,13 +7,19 @@ from datetime import timedelta
 
 import pytest
 
+from providers.errors import RateLimited
 from providers.pacing import Lane, Pacer
 
 NEVER = timedelta(hours=1)
 NONE = timedelta()
 
 
-async def hold(pacer: Pacer, lane: Lane, started: list[int], n: int, end: asyncio.Event) -> None:
+def paced(**lanes: Lane) -> Pacer:
+    """A pacer with these lanes, and without limits in the others."""
+    return Pacer({"other": Lane(), "destroy": Lane(), **lanes})
+
+
+async def hold(pacer: Pacer, lane: str, started: list[int], n: int, end: asyncio.Event) -> None:
     """A call that says when it starts and lasts until `end`."""
     async with pacer.turn(lane):
         started.append(n)
@@ -28,10 +34,10 @@ async def let_run() -> None:
 
 async def test_no_more_calls_run_at_once_than_allowed() -> None:
     """The others wait, and start in their order."""
-    pacer, started, end = Pacer(NONE, 2), list[int](), asyncio.Event()
+    pacer, started, end = paced(other=Lane(NONE, 2)), list[int](), asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for n in range(5):
-            group.create_task(hold(pacer, Lane.OTHER, started, n, end))
+            group.create_task(hold(pacer, "other", started, n, end))
         await let_run()
         assert started == [0, 1]
         end.set()
@@ -41,12 +47,16 @@ async def test_no_more_calls_run_at_once_than_allowed() -> None:
 
 async def test_two_starts_are_apart_by_the_interval() -> None:
     """The second call does not start at once, although there is room for it."""
-    pacer, started, end = Pacer(timedelta(milliseconds=40), 10), list[int](), asyncio.Event()
+    pacer, started, end = (
+        paced(other=Lane(timedelta(milliseconds=40), 10)),
+        list[int](),
+        asyncio.Event(),
+    )
     clock = asyncio.get_running_loop().time
     begun = clock()
     async with asyncio.TaskGroup() as group:
         for n in range(3):
-            group.create_task(hold(pacer, Lane.OTHER, started, n, end))
+            group.create_task(hold(pacer, "other", started, n, end))
         await let_run()
         assert started == [0]
         end.set()
@@ -56,11 +66,11 @@ async def test_two_starts_are_apart_by_the_interval() -> None:
 
 async def test_a_destruction_waits_for_no_other_call() -> None:
     """Everything else may be stuck: machines that cost money still go."""
-    pacer, started, end = Pacer(NEVER, 1), list[int](), asyncio.Event()
-    waiting = [asyncio.create_task(hold(pacer, Lane.OTHER, started, n, end)) for n in range(50)]
+    pacer, started, end = paced(other=Lane(NEVER, 1)), list[int](), asyncio.Event()
+    waiting = [asyncio.create_task(hold(pacer, "other", started, n, end)) for n in range(50)]
     await let_run()
 
-    async with asyncio.timeout(5), pacer.turn(Lane.DESTROY):
+    async with asyncio.timeout(5), pacer.turn("destroy"):
         assert started == [0]
 
     for task in waiting:
@@ -70,21 +80,21 @@ async def test_a_destruction_waits_for_no_other_call() -> None:
 
 async def test_a_call_that_fails_gives_its_place_back() -> None:
     """The next one starts."""
-    pacer = Pacer(NONE, 1)
+    pacer = paced(other=Lane(NONE, 1))
     for _ in range(3):
         with pytest.raises(LookupError):
-            async with pacer.turn(Lane.OTHER):
+            async with pacer.turn("other"):
                 {}["nothing"]
 
-    async with pacer.turn(Lane.OTHER):
+    async with pacer.turn("other"):
         pass
 
 
 async def test_a_destruction_has_an_interval_of_its_own() -> None:
     """Where the marketplace wants one."""
-    pacer = Pacer(NONE, 1, destroy_interval=NEVER, destroy_concurrency=2)
+    pacer = paced(destroy=Lane(NEVER, 2))
     started, end = list[int](), asyncio.Event()
-    tasks = [asyncio.create_task(hold(pacer, Lane.DESTROY, started, n, end)) for n in range(2)]
+    tasks = [asyncio.create_task(hold(pacer, "destroy", started, n, end)) for n in range(2)]
     await let_run()
 
     assert started == [0]
@@ -92,3 +102,56 @@ async def test_a_destruction_has_an_interval_of_its_own() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_who_gives_up_takes_no_start_away() -> None:
+    """Many may lose patience in front of a call: it starts as if they had never come."""
+    pacer, started, end = (
+        paced(other=Lane(timedelta(milliseconds=20), 9)),
+        list[int](),
+        asyncio.Event(),
+    )
+    end.set()
+    await hold(pacer, "other", started, 0, end)
+    waiting = [asyncio.create_task(hold(pacer, "other", started, n, end)) for n in range(1, 200)]
+    await let_run()
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+    async with asyncio.timeout(2):
+        await hold(pacer, "other", started, 200, end)
+
+    assert started == [0, 200]
+
+
+async def test_a_call_without_patience_is_refused_before_it_waits() -> None:
+    """It is told after how long it may come again."""
+    pacer, started, end = paced(other=Lane(timedelta(minutes=1), 9)), list[int](), asyncio.Event()
+    end.set()
+    await hold(pacer, "other", started, 0, end)
+    waiting = asyncio.create_task(hold(pacer, "other", started, 1, end))
+    await let_run()
+
+    with pytest.raises(RateLimited) as caught:
+        async with pacer.turn("other", patience=timedelta(seconds=90)):
+            pass
+
+    assert caught.value.retry_after is not None
+    assert timedelta(seconds=90) < caught.value.retry_after <= timedelta(minutes=2)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_a_postponed_lane_rests_and_the_others_do_not() -> None:
+    """The marketplace asked for a pause in one of them."""
+    pacer, started, end = paced(), list[int](), asyncio.Event()
+    pacer.postpone("other", NEVER)
+    waiting = asyncio.create_task(hold(pacer, "other", started, 0, end))
+    await let_run()
+
+    async with asyncio.timeout(5), pacer.turn("destroy"):
+        assert started == []
+
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)

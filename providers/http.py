@@ -1,0 +1,122 @@
+"""One HTTP request to a marketplace: bounded in time and size, never repeated, never redirected.
+
+Every request goes out on a connection of its own: a client that keeps connections repeats
+a PUT or a DELETE, unseen, where a kept one drops, and a lost reply becomes a second rental.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import aiohttp
+
+from providers.errors import BadResponse, Unavailable
+
+MEBIBYTE = 1 << 20
+
+
+class NotSent(Unavailable):
+    """The marketplace cannot be reached."""
+
+
+class ReplyLost(Unavailable):
+    """The marketplace was asked, and its answer did not come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    text: str = field(repr=False)
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300  # noqa: PLR2004
+
+    def json(self) -> object:
+        """The body as a value. Raises `BadResponse` where it is none."""
+        try:
+            return json.loads(self.text)
+        except (ValueError, RecursionError) as error:
+            raise BadResponse("The marketplace's answer is not JSON.") from error
+
+
+class HttpClient:
+    """The connection to one marketplace: its address, and what is sent with every request."""
+
+    def __init__(
+        self, base_url: str, headers: Mapping[str, str], *, most_bytes: int = 16 * MEBIBYTE
+    ) -> None:
+        """`headers` may hold a credential: no error tells them. `most_bytes` bounds an answer."""
+        self._base_url = base_url.rstrip("/")
+        self._headers = dict(headers)
+        self._most_bytes = most_bytes
+        self._session: aiohttp.ClientSession | None = None
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        within: timedelta,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+    ) -> Answer:
+        """Ask once. `path` begins with a slash; `body` is sent as JSON where it is not None.
+
+        Raises `NotSent` where the request has had no effect for certain, `ReplyLost` where that
+        is unknown, and `BadResponse` for an answer that is too large.
+        """
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                return await self._ask(method, path, query, body)
+        except aiohttp.ClientConnectorError as error:
+            raise NotSent(f"The marketplace cannot be reached: {error.strerror}.") from error
+        except aiohttp.InvalidURL as error:
+            raise NotSent("The marketplace's address is none.") from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            seconds = within.total_seconds()
+            why = f"within {seconds:g} s" if isinstance(error, TimeoutError) else "whole"
+            raise ReplyLost(f"The marketplace's answer did not come {why}.") from error
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def _ask(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: object
+    ) -> Answer:
+        async with self._opened().request(
+            method,
+            self._base_url + path,
+            params=query,
+            json=body,
+            headers=self._headers,
+            allow_redirects=False,
+        ) as response:
+            data = await self._read(response)
+            return Answer(response.status, response.headers, data.decode("utf-8", "replace"))
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        data = bytearray()
+        async for chunk in response.content.iter_any():
+            data += chunk
+            if len(data) > self._most_bytes:
+                most = self._most_bytes // MEBIBYTE
+                raise BadResponse(f"The marketplace's answer is larger than {most} MB.")
+        return bytes(data)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(force_close=True, limit=0)
+            # The environment may name a proxy: the vendors' own clients obey it as well.
+            self._session = aiohttp.ClientSession(
+                connector=connector, trust_env=True, timeout=aiohttp.ClientTimeout(total=None)
+            )
+        return self._session

@@ -1,0 +1,1 @@
+"""Vast.ai: an account there, by its REST API and its official client."""
