@@ -19,16 +19,22 @@ def readme_command(name: str, readme: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "end"), [("demo", ".venv/bin/gpu-broker demo"), ("test", ".venv/bin/pytest")]
+    ("name", "installs", "end"),
+    [
+        ("demo", ".", ".venv/bin/gpu-broker demo"),
+        ("test", "--editable '.[dev,vastai]'", ".venv/bin/pytest"),
+    ],
 )
-def test_the_readme_has_each_command_once_and_in_one_line(name: str, end: str) -> None:
-    """One command from zero to the main job, one from zero to passing tests."""
+def test_the_readme_has_each_command_once_and_in_one_line(
+    name: str, installs: str, end: str
+) -> None:
+    """One command from zero to the main job with the base alone, one from zero to passing tests."""
     found = readme_command(name, ROOT / "README.md")
 
     assert found.stderr == ""
     (command,) = found.stdout.splitlines()
     assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
-    assert command.endswith(f" && {end}")
+    assert command.endswith(f" --constraint constraints.txt {installs} && {end}")
 
 
 @pytest.mark.parametrize(
