@@ -263,7 +263,7 @@ class Metrics:
                 self._created.labels(session.offer.provider).inc()
             case "verify":
                 self._verified(session, change.attempt)
-            case "doom":
+            case "doom" | "accept-failed":
                 self._verify_failures.inc()
             case "destroy-ignored":
                 self._destroy_failures.inc()

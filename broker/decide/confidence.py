@@ -33,6 +33,7 @@ BLAMES_MACHINE = frozenset(
     {
         Reason.BOOT_TIMEOUT,
         Reason.BOOT_FAILED,
+        Reason.GPU_RUNTIME_BROKEN,
         Reason.SSH_TIMEOUT,
         Reason.ENDPOINT_TIMEOUT,
         Reason.WRONG_GPU,

@@ -12,15 +12,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from broker.decide.boot import Wrong
 from broker.decide.confidence import BLAMES_OFFER
-from broker.decide.plain import plain
-from broker.decide.states import IllegalMove, Move, advance
+from broker.decide.events import event_of, require_open, why
+from broker.decide.states import Move, advance
 from broker.model import (
     Access,
     Accrual,
     Attempt,
     Change,
-    Event,
     Failure,
     Outcome,
     Reason,
@@ -43,7 +43,7 @@ def record(session: Session, attempt: Attempt) -> Change:
         "expires_at": session.expires_at,
         "price_per_hour": session.price_per_hour,
     }
-    event = _event("session.created", session, session.created_at, data)
+    event = event_of("session.created", session, session.created_at, data)
     return Change("record", session, attempt, (event,))
 
 
@@ -53,7 +53,7 @@ def launch(session: Session, attempt: Attempt, now: datetime) -> Change:
     if attempt.n == 1:
         after = replace(session, status=advance(session.status, Move.LAUNCH))
     data = {"attempt": attempt.n, "offer_id": attempt.offer.id, "label": attempt.label}
-    event = _event("session.provisioning", session, now, data)
+    event = event_of("session.provisioning", session, now, data)
     return Change("launch", after, replace(attempt, unknown_since=now), (event,))
 
 
@@ -76,23 +76,32 @@ def accept(
         "accept",
         replace(session, price_per_hour=price, instance_id=instance.id),
         made,
-        (_event("attempt.accepted", session, now, data),),
+        (event_of("attempt.accepted", session, now, data),),
         accrual=_meter(session, made),
     )
 
 
-def reissue(
-    session: Session, public_key: str | None, digest: str | None, access: Access, now: datetime
+def accept_failed(
+    session: Session,
+    attempt: Attempt,
+    instance: Instance,
+    wrong: Wrong,
+    now: datetime,
 ) -> Change:
-    """New secrets stand for those that were told before; None leaves one as it is."""
-    renewed = replace(
-        session,
-        public_key=public_key or session.public_key,
-        token_digest=digest or session.token_digest,
-        access=access,
+    """The provider has made an instance that never runs: recorded, and to be destroyed at once.
+
+    It has no deadline, because nothing is expected of it.
+    """
+    accepted = accept(session, attempt, instance, now, timedelta(0))
+    made = replace(accepted.attempt or attempt, deadline_at=None)
+    doomed = doom(accepted.session, made, wrong.reason, wrong.detail, now)
+    return replace(
+        accepted,
+        name="accept-failed",
+        attempt=doomed.attempt,
+        events=(*accepted.events, *doomed.events),
+        failure=doomed.failure,
     )
-    data = {"ssh_key": public_key is not None, "session_token": digest is not None}
-    return Change("reissue", renewed, None, (_event("session.rekeyed", session, now, data),))
 
 
 def reprice(session: Session, attempt: Attempt, price: Decimal, now: datetime) -> Change:
@@ -107,7 +116,7 @@ def reprice(session: Session, attempt: Attempt, price: Decimal, now: datetime) -
         "reprice",
         replace(session, price_per_hour=price),
         priced,
-        (_event("attempt.repriced", session, now, data),),
+        (event_of("attempt.repriced", session, now, data),),
         accrual=_meter(session, priced),
     )
 
@@ -115,7 +124,7 @@ def reprice(session: Session, attempt: Attempt, price: Decimal, now: datetime) -
 def lose_reply(session: Session, attempt: Attempt, detail: str, now: datetime) -> Change:
     """It cannot be told whether an instance was made."""
     data = {"attempt": attempt.n, "detail": detail, "reason": Reason.OUTCOME_UNKNOWN}
-    event = _event("attempt.outcome_unknown", session, now, data)
+    event = event_of("attempt.outcome_unknown", session, now, data)
     return Change("lose-reply", session, replace(attempt, unknown_since=now), (event,))
 
 
@@ -132,7 +141,7 @@ def bury(session: Session, attempt: Attempt, now: datetime) -> Change:
         tombstone_until=now + TOMBSTONE,
     )
     data = {"attempt": attempt.n, "detail": detail, "tombstone_until": over.tombstone_until}
-    return Change("bury", session, over, (_event("attempt.unresolved", session, now, data),))
+    return Change("bury", session, over, (event_of("attempt.unresolved", session, now, data),))
 
 
 def refuse(
@@ -147,7 +156,7 @@ def refuse(
         ended_at=now,
         outcome=Outcome.REFUSED,
     )
-    event = _event("attempt.refused", session, now, _why(attempt, reason, detail))
+    event = event_of("attempt.refused", session, now, why(attempt, reason, detail))
     failure = _failure(attempt, reason, now)
     return Change("refuse", session, over, (event,), failure=failure)
 
@@ -155,7 +164,7 @@ def refuse(
 def abandon(session: Session, attempt: Attempt, now: datetime) -> Change:
     """The session is not wanted any more before the provider was called."""
     over = replace(attempt, reason=session.reason, ended_at=now, outcome=Outcome.REFUSED)
-    event = _event("attempt.abandoned", session, now, {"attempt": attempt.n})
+    event = event_of("attempt.abandoned", session, now, {"attempt": attempt.n})
     return Change("abandon", session, over, (event,))
 
 
@@ -163,7 +172,7 @@ def locate(session: Session, access: Access, now: datetime) -> Change:
     """It is known where the machine will be reached."""
     ssh = access.ssh
     data = {"ssh_host": ssh.host if ssh else None, "ssh_port": ssh.port if ssh else None}
-    event = _event("attempt.located", session, now, data)
+    event = event_of("attempt.located", session, now, data)
     return Change("locate", replace(session, access=access), None, (event,))
 
 
@@ -178,13 +187,13 @@ def verify(
         running_at=now,
     )
     proved = replace(attempt, verified_at=now, outcome=Outcome.RUNNING)
-    event = _event("session.running", session, now, {"attempt": attempt.n, **evidence})
+    event = event_of("session.running", session, now, {"attempt": attempt.n, **evidence})
     return Change("verify", running, proved, (event,))
 
 
 def doom(session: Session, attempt: Attempt, reason: Reason, detail: str, now: datetime) -> Change:
     """The attempt has failed; its instance still has to be destroyed."""
-    event = _event("attempt.failed", session, now, _why(attempt, reason, detail))
+    event = event_of("attempt.failed", session, now, why(attempt, reason, detail))
     failed = replace(attempt, reason=reason, detail=detail)
     return Change("doom", session, failed, (event,), failure=_failure(attempt, reason, now))
 
@@ -192,7 +201,7 @@ def doom(session: Session, attempt: Attempt, reason: Reason, detail: str, now: d
 def extend(session: Session, expires_at: datetime, now: datetime) -> Change:
     """The end moves."""
     data = {"before": session.expires_at, "expires_at": expires_at}
-    event = _event("session.extended", session, now, data)
+    event = event_of("session.extended", session, now, data)
     return Change("extend", replace(session, expires_at=expires_at), None, (event,))
 
 
@@ -200,20 +209,20 @@ def warn(session: Session, now: datetime) -> Change:
     """The end comes near, and it is announced once."""
     warned = replace(session, warned_for=session.expires_at)
     data = {"expires_at": session.expires_at}
-    return Change("warn", warned, None, (_event("session.expiring", session, now, data),))
+    return Change("warn", warned, None, (event_of("session.expiring", session, now, data),))
 
 
 def mark_lost(session: Session, since: datetime | None, detail: str, now: datetime) -> Change:
     """The provider began, or ceased, to call the machine lost, stopped or offline."""
     kind = "session.machine_missing" if since is not None else "session.machine_back"
-    event = _event(kind, session, now, {"since": since, "detail": detail})
+    event = event_of(kind, session, now, {"since": since, "detail": detail})
     return Change("mark-lost", replace(session, lost_since=since), None, (event,))
 
 
 def mark_idle(session: Session, since: datetime | None, now: datetime) -> Change:
     """The machine began, or ceased, to be idle."""
     kind = "session.idling" if since is not None else "session.active"
-    event = _event(kind, session, now, {"idle_since": since})
+    event = event_of(kind, session, now, {"idle_since": since})
     return Change("mark-idle", replace(session, idle_since=since), None, (event,))
 
 
@@ -226,7 +235,7 @@ def reap_idle(
     is_ending: bool,
 ) -> Change:
     """The verdict "idle" with its evidence, and the end of the session where that is the policy."""
-    event = _event("session.idle", session, now, {**evidence, "is_ending": is_ending})
+    event = event_of("session.idle", session, now, {**evidence, "is_ending": is_ending})
     if not is_ending:
         return Change("report-idle", session, None, (event,))
     change = end(session, Reason.IDLE, due_at, now)
@@ -243,7 +252,7 @@ def end(session: Session, reason: Reason, due_at: datetime, now: datetime) -> Ch
         due_at=due_at,
     )
     data = {"reason": reason, "due_at": due_at}
-    return Change("end", ending, None, (_event("session.stopping", session, now, data),))
+    return Change("end", ending, None, (event_of("session.stopping", session, now, data),))
 
 
 def lose(session: Session, attempt: Attempt, detail: str, now: datetime) -> Change:
@@ -251,7 +260,7 @@ def lose(session: Session, attempt: Attempt, detail: str, now: datetime) -> Chan
     reason = Reason.INSTANCE_LOST
     ending = replace(session, wanted=Wanted.GONE, reason=reason, error=detail, due_at=now)
     lost = replace(attempt, reason=reason, detail=detail)
-    event = _event("session.lost", session, now, _why(attempt, reason, detail))
+    event = event_of("session.lost", session, now, why(attempt, reason, detail))
     failure = _failure(attempt, reason, now)
     return Change("lose", ending, lost, (event,), failure=failure)
 
@@ -266,7 +275,7 @@ def destroying(
         destroy_accepted_at=accepted_at,
     )
     data = {"attempt": attempt.n, "instance_id": attempt.instance_id}
-    event = _event("instance.destroy_accepted", session, accepted_at, data)
+    event = event_of("instance.destroy_accepted", session, accepted_at, data)
     return Change("destroying", session, asked, (event,), accrual=_meter(session, asked))
 
 
@@ -278,7 +287,7 @@ def destroy_again(
     The machine was billed until it. `is_ignored`: the last one is known to have had none. No
     event: this may repeat itself for days, and `destroy_fails` tells of it now and then.
     """
-    _require_open(session, "destroy again")
+    require_open(session, "destroy again")
     name = "destroy-ignored" if is_ignored else "destroy-again"
     asked = replace(attempt, destroy_accepted_at=accepted_at)
     return Change(name, session, asked, accrual=_meter(session, asked))
@@ -288,7 +297,7 @@ def destroy_fails(session: Session, attempt: Attempt, detail: str, now: datetime
     """The provider does not destroy; it is asked again without end."""
     asked = replace(attempt, destroy_asked_at=attempt.destroy_asked_at or now)
     data = {"attempt": attempt.n, "instance_id": attempt.instance_id, "detail": detail}
-    event = _event("instance.destroy_failed", session, now, data)
+    event = event_of("instance.destroy_failed", session, now, data)
     return Change("destroy-fails", session, asked, (event,))
 
 
@@ -308,7 +317,7 @@ def gone(session: Session, attempt: Attempt, proof: str, now: datetime) -> Chang
         "gone",
         session,
         over,
-        (_event("instance.gone", session, now, data),),
+        (event_of("instance.gone", session, now, data),),
         accrual=_meter(session, over),
     )
     return conclude(change, now) if session.wanted is Wanted.GONE else change
@@ -325,7 +334,7 @@ def retry(session: Session, attempt: Attempt, now: datetime) -> Change:
         access=Access(),
     )
     data = {"attempt": attempt.n, "offer_id": attempt.offer.id, "label": attempt.label}
-    return Change("retry", after, attempt, (_event("attempt.started", session, now, data),))
+    return Change("retry", after, attempt, (event_of("attempt.started", session, now, data),))
 
 
 def give_up(session: Session, reason: Reason, detail: str, now: datetime) -> Change:
@@ -340,7 +349,7 @@ def conclude(change: Change, now: datetime) -> Change:
     move = Move.CLOSE if session.status is Status.STOPPING else Move.FAIL
     over = replace(session, status=advance(session.status, move), stopped_at=now)
     data = {"reason": session.reason, "error": session.error}
-    event = _event(f"session.{over.status}", session, now, data)
+    event = event_of(f"session.{over.status}", session, now, data)
     return replace(change, session=over, events=(*change.events, event), forget_confidential=True)
 
 
@@ -375,23 +384,3 @@ def _failure(attempt: Attempt, reason: Reason, now: datetime) -> Failure | None:
         machine_id=offer.machine_id,
         location=offer.location,
     )
-
-
-def _why(attempt: Attempt, reason: Reason, detail: str) -> dict[str, Any]:
-    return {
-        "attempt": attempt.n,
-        "offer_id": attempt.offer.id,
-        "reason": reason,
-        "detail": detail,
-    }
-
-
-def _event(kind: str, session: Session, now: datetime, data: Mapping[str, Any]) -> Event:
-    """What happened to `session` as it was read; raises IllegalMove where that is final."""
-    _require_open(session, kind)
-    return Event(kind, now, session.id, {key: plain(value) for key, value in data.items()})
-
-
-def _require_open(session: Session, what: str) -> None:
-    if session.is_final:
-        raise IllegalMove(session.status, what)

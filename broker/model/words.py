@@ -35,6 +35,8 @@ class Reason(StrEnum):
     OFFER_GONE = "offer_gone"
     BOOT_TIMEOUT = "boot_timeout"
     BOOT_FAILED = "boot_failed"
+    GPU_RUNTIME_BROKEN = "gpu_runtime_broken"
+    IMAGE_UNAVAILABLE = "image_unavailable"
     SSH_TIMEOUT = "ssh_timeout"
     ENDPOINT_TIMEOUT = "endpoint_timeout"
     WRONG_GPU = "wrong_gpu"

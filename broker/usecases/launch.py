@@ -9,6 +9,7 @@ from functools import partial
 
 from broker import errors
 from broker.decide import moves
+from broker.decide.boot import judge_failure
 from broker.decide.images import plan_image
 from broker.decide.pauses import growing
 from broker.model import Attempt, Change, Reason, Session, Wanted
@@ -20,7 +21,7 @@ from broker.usecases.journal import Journal
 from broker.usecases.rules import Keyring, Rules
 from broker.usecases.templates import Templates
 from broker.usecases.workers import Effort
-from providers.base import Instance, LaunchSpec, Offer, Template
+from providers.base import Instance, InstanceStatus, LaunchSpec, Offer, Template
 from providers.errors import (
     InsufficientFunds,
     NotFound,
@@ -32,8 +33,8 @@ from providers.errors import (
 )
 from providers.label import Label
 
-_NOT_WORTH_A_RETRY = frozenset({Reason.INSUFFICIENT_FUNDS})
-"""Reasons that another offer of the same account would meet as well."""
+_NOT_WORTH_A_RETRY = frozenset({Reason.INSUFFICIENT_FUNDS, Reason.IMAGE_UNAVAILABLE})
+"""Reasons that another offer would meet as well."""
 
 _SEARCH_PAUSE = timedelta(seconds=1)
 _LONGEST_PAUSE = timedelta(seconds=30)
@@ -123,6 +124,12 @@ class Launcher:
         tools = self._tools
         timeout = session.request.ssh_timeout or tools.rules.verify_timeout
         tools.inventory.confirm(attempt.offer, tools.now())
+        if instance.status is InstanceStatus.FAILED:
+            wrong = judge_failure(session, instance)
+            await tools.journal.apply(
+                session.id, lambda s, a: moves.accept_failed(s, a, instance, wrong, tools.now())
+            )
+            return
         await tools.journal.apply(
             session.id, lambda s, a: moves.accept(s, a, instance, tools.now(), timeout)
         )

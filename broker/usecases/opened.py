@@ -27,8 +27,8 @@ class Opened:
 
 
 def require_opened(session: Session, attempt: Attempt) -> None:
-    """Raise what there is to answer where the provider has made nothing and never will."""
-    if session.status is Status.FAILED and attempt.accepted_at is None:
+    """Raise what there is to answer where the provider has made nothing that was to live."""
+    if session.status is Status.FAILED and attempt.deadline_at is None:
         raise _refusal(session, attempt)
 
 
@@ -52,8 +52,10 @@ def warnings_about(
     """What the consumer should know; `is_settled`: the provider has answered, or failed to."""
     warnings = []
     request = session.request
-    if attempt.accepted_at is None and not session.is_final:
+    if attempt.deadline_at is None and not session.is_final:
         known = "did not answer" if is_settled else "has not answered yet"
+        if attempt.accepted_at is not None:
+            known = "made a machine that does not start"
         message = f"The provider {known}: the launch goes on by itself and may still fail."
         warnings.append(Warned("outcome_unknown", message))
     if ignored := plan_image(request).ignored:

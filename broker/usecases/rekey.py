@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from broker.decide import moves
+from broker.decide import upkeep
 from broker.errors import Conflict, NoLoginYet
 from broker.model import Change, KeyType, Session, Status, Wanted
 from broker.ssh.connection import SshPool, known_hosts_line
@@ -104,7 +104,7 @@ class Rekeying:
         def decide(current: Session) -> Change:
             _require_access(current)
             access = replace(current.access, known_hosts=known_hosts)
-            change = moves.reissue(current, public_line, token_digest, access, now)
+            change = upkeep.reissue(current, public_line, token_digest, access, now)
             return turn.sign(change, now)
 
         return await self._tools.journal.apply(session.id, lambda s, _: decide(s))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from broker.decide import moves
+from broker.decide import upkeep
 from broker.errors import Conflict
 from broker.model import Change, Session, Status, Wanted, Warned
 from broker.usecases.keys import digest, new_token
@@ -66,7 +66,7 @@ class Repeating:
         def decide(current: Session) -> Change | None:
             if current.is_final:
                 return None
-            return moves.reissue(current, None, digest(token), current.access, now)
+            return upkeep.reissue(current, None, digest(token), current.access, now)
 
         session = await self._tools.journal.apply(session_id, lambda s, _: decide(s))
         return Secrets(None, None if session.is_final else token)

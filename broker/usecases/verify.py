@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from broker.decide import moves
+from broker.decide.boot import Wrong, judge_failure, judge_price, said_of
 from broker.decide.pauses import growing
 from broker.decide.proof import Verification, judge_gpus
 from broker.model import Access, Attempt, Change, Reason, Session, Wanted
@@ -51,12 +52,6 @@ class _Boot:
 class _Proved:
     access: Access
     evidence: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Wrong:
-    reason: Reason
-    detail: str
 
 
 class _NotProved(Exception):
@@ -125,7 +120,7 @@ class Verifier:
             await self._doom(session, wrong.reason, wrong.detail)
             return None
         if instance.status is not InstanceStatus.RUNNING:
-            boot.problem = f"The provider calls the machine {instance.status}{_words(instance)}"
+            boot.problem = f"The provider calls the machine {instance.status}{said_of(instance)}"
             return look
         return await self._prove(session, attempt, instance, boot, patience)
 
@@ -143,21 +138,14 @@ class Verifier:
 
     def _judge(
         self, session: Session, attempt: Attempt, instance: Instance, boot: _Boot
-    ) -> _Wrong | None:
-        quoted = attempt.offer.price_with_disk(session.request.disk_gb)
-        ceiling = quoted * (1 + self._tools.rules.price_tolerance)
-        if instance.price_per_hour is not None and instance.price_per_hour > ceiling:
-            detail = (
-                f"The provider charges ${instance.price_per_hour:f}/h "
-                f"where the offer said ${quoted:f}/h."
-            )
-            return _Wrong(Reason.PRICE_CHANGED, detail)
+    ) -> Wrong | None:
+        if wrong := judge_price(session, attempt, instance, self._tools.rules.price_tolerance):
+            return wrong
         if instance.status is InstanceStatus.FAILED:
-            detail = f"The provider could not start the machine{_words(instance)}"
-            return _Wrong(Reason.BOOT_FAILED, detail)
+            return judge_failure(session, instance)
         return self._judge_down(instance, boot)
 
-    def _judge_down(self, instance: Instance, boot: _Boot) -> _Wrong | None:
+    def _judge_down(self, instance: Instance, boot: _Boot) -> Wrong | None:
         if instance.status not in _DOWN:
             boot.down_since = None
             return None
@@ -165,8 +153,8 @@ class Verifier:
         boot.down_since = boot.down_since or now
         if now - boot.down_since < self._tools.rules.lost_after:
             return None
-        detail = f"The provider calls the machine {instance.status}{_words(instance)}"
-        return _Wrong(Reason.BOOT_FAILED, detail)
+        detail = f"The provider calls the machine {instance.status}{said_of(instance)}"
+        return Wrong(Reason.BOOT_FAILED, detail)
 
     async def _prove(
         self,
@@ -184,7 +172,7 @@ class Verifier:
         except _NotProved as missing:
             boot.problem, boot.reason = str(missing), missing.reason
             return growing(self._tools.rules.verify_interval, _GROWTH, boot.tries, _LONGEST_PAUSE)
-        if isinstance(proof, _Wrong):
+        if isinstance(proof, Wrong):
             await self._doom(session, proof.reason, proof.detail)
             return None
         now = self._tools.now()
@@ -214,7 +202,7 @@ class Verifier:
 
     async def _proof(
         self, session: Session, attempt: Attempt, instance: Instance, patience: timedelta
-    ) -> _Proved | _Wrong:
+    ) -> _Proved | Wrong:
         if session.request.launch_mode is LaunchMode.SSH:
             return await self._prove_ssh(session, attempt, instance, patience)
         await self._prove_endpoint(session, instance)
@@ -234,7 +222,7 @@ class Verifier:
 
     async def _prove_ssh(
         self, session: Session, attempt: Attempt, instance: Instance, patience: timedelta
-    ) -> _Proved | _Wrong:
+    ) -> _Proved | Wrong:
         missing = "The provider has not told the machine's SSH address yet."
         for endpoint in instance.ssh:
             access = replace(session.access, ssh=endpoint, ssh_user=instance.ssh_user)
@@ -243,7 +231,7 @@ class Verifier:
             except NotYet as error:
                 missing = f"At {endpoint.host}:{endpoint.port}, {error}."
             except HostKeyChanged as error:
-                return _Wrong(Reason.HOST_KEY_CHANGED, str(error))
+                return Wrong(Reason.HOST_KEY_CHANGED, str(error))
         raise _NotProved(missing)
 
     async def _prove_address(
@@ -253,7 +241,7 @@ class Verifier:
         access: Access,
         endpoint: Endpoint,
         patience: timedelta,
-    ) -> _Proved | _Wrong:
+    ) -> _Proved | Wrong:
         consumer_key = self._tools.keyring.consumer_key(session.id)
         if consumer_key is None and not session.request.managed_access:
             await self._ssh.banner(endpoint, timeout=patience)
@@ -273,7 +261,7 @@ class Verifier:
         if mismatch is not None and mismatch.may_pass:
             raise _NotProved(mismatch.message, Reason.WRONG_GPU)
         if mismatch is not None:
-            return _Wrong(Reason.WRONG_GPU, mismatch.message)
+            return Wrong(Reason.WRONG_GPU, mismatch.message)
         return _proved(access, endpoint, result, verification)
 
     async def _doom(self, session: Session, reason: Reason, detail: str) -> None:
@@ -298,10 +286,6 @@ def _proved(
 def _span(span: timedelta) -> str:
     minutes = span / timedelta(minutes=1)
     return f"{minutes:g} min" if minutes >= 1 else f"{span.total_seconds():g} s"
-
-
-def _words(instance: Instance) -> str:
-    return f": {instance.detail}." if instance.detail else "."
 
 
 def _access(session: Session, instance: Instance) -> Access:

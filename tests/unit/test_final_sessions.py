@@ -8,7 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from broker.decide import moves
+from broker.decide import moves, upkeep
+from broker.decide.boot import Wrong
 from broker.decide.states import IllegalMove
 from broker.model import (
     FINAL,
@@ -34,7 +35,10 @@ from tests.builders import (
 MOVES: dict[str, Callable[[Session], Change]] = {
     "launch": lambda s: moves.launch(s, an_attempt(), LATER),
     "accept": lambda s: moves.accept(s, SENT, an_instance(), LATER, TIMEOUT),
-    "reissue": lambda s: moves.reissue(s, "ssh-ed25519 AAAA", None, ACCESS, LATER),
+    "accept_failed": lambda s: moves.accept_failed(
+        s, SENT, an_instance(), Wrong(Reason.BOOT_FAILED, ""), LATER
+    ),
+    "reissue": lambda s: upkeep.reissue(s, "ssh-ed25519 AAAA", None, ACCESS, LATER),
     "reprice": lambda s: moves.reprice(s, MADE, Decimal(1), LATER),
     "lose_reply": lambda s: moves.lose_reply(s, SENT, "", LATER),
     "bury": lambda s: moves.bury(s, SENT, LATER),
@@ -63,12 +67,14 @@ MOVES: dict[str, Callable[[Session], Change]] = {
 
 def test_every_move_is_among_those_that_are_held_against_final_sessions() -> None:
     """A new move cannot be forgotten here; only the first record has no session before it."""
-    functions = {name for name, _ in inspect.getmembers(moves, inspect.isfunction)}
-    own = {name for name in functions if getattr(moves, name).__module__ == moves.__name__}
-
-    assert {name for name in own if not name.startswith("_")} == {*MOVES, "record"} - {
-        "report_idle"
+    own = {
+        name
+        for module in (moves, upkeep)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
     }
+
+    assert own == {*MOVES, "record"} - {"report_idle"}
 
 
 @pytest.mark.parametrize("status", sorted(FINAL))
