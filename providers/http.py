@@ -1,7 +1,7 @@
 """One HTTP request to a marketplace: bounded in time and size, never repeated, never redirected.
 
-Every request goes out on a connection of its own: a client that keeps connections repeats
-a PUT or a DELETE, unseen, where a kept one drops, and a lost reply becomes a second rental.
+The client below repeats a PUT or a DELETE, unseen, where the connection drops, and a lost
+reply would become a second rental: `_Once` keeps it from that.
 """
 
 from __future__ import annotations
@@ -45,6 +45,24 @@ class Answer:
             return json.loads(self.text)
         except (ValueError, RecursionError) as error:
             raise BadResponse("The marketplace's answer is not JSON.") from error
+
+
+class _Once:
+    """Lets one request through, and answers its repetition with what became of it."""
+
+    def __init__(self) -> None:
+        self._failure: BaseException | None = None
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return await handler(request)
+        except BaseException as failure:
+            self._failure = failure
+            raise
 
 
 class HttpClient:
@@ -99,6 +117,7 @@ class HttpClient:
             json=body,
             headers=self._headers,
             allow_redirects=False,
+            middlewares=[_Once()],
         ) as response:
             data = await self._read(response)
             return Answer(response.status, response.headers, data.decode("utf-8", "replace"))

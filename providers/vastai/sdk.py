@@ -1,0 +1,162 @@
+"""The official client, `vastai-sdk`: off the event loop, one attempt per call, bounded.
+
+As it comes, it repeats every call up to three times, follows redirects, waits two minutes
+for an answer of any size, and cannot be cancelled (docs/wire/vastai.md). Here it makes the
+requests, and `_send` sends each of them once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from providers.errors import BadResponse, Unavailable
+from providers.http import MEBIBYTE, Answer
+
+if TYPE_CHECKING:
+    import requests
+    from vastai import VastAI
+
+_THREADS = 16
+_MOST_BYTES = 32 * MEBIBYTE
+_LONGEST_SILENCE = 10.0
+"""Seconds without a byte after which nothing more is expected."""
+
+
+def has_sdk() -> bool:
+    """Whether the official client is installed."""
+    return importlib.util.find_spec("vastai") is not None
+
+
+class Sdk:
+    """The official client of one account; every call answers with what came over the wire.
+
+    All calls may be repeated, and raise `Unavailable` where no answer came `within` that
+    time, and `BadResponse` where it is too large.
+    """
+
+    def __init__(self, api_key: str, url: str) -> None:
+        self._api_key = api_key
+        self._url = url.rstrip("/")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="vastai")
+
+    async def prepare(self) -> None:
+        """Import the official client, which takes a second or two."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, _import)
+
+    async def destroy_instance(self, instance_id: int, *, within: timedelta) -> Answer:
+        return await self._call(lambda sdk: sdk.destroy_instance(instance_id), within)
+
+    async def attach_ssh(self, instance_id: int, public_key: str, *, within: timedelta) -> Answer:
+        return await self._call(lambda sdk: sdk.attach_ssh(instance_id, public_key), within)
+
+    async def detach_ssh(self, instance_id: int, key_id: str, *, within: timedelta) -> Answer:
+        return await self._call(lambda sdk: sdk.detach_ssh(instance_id, key_id), within)
+
+    async def search_templates(self, *, within: timedelta) -> Answer:
+        return await self._call(lambda sdk: sdk.search_templates({}), within)
+
+    async def show_user(self, *, within: timedelta) -> Answer:
+        return await self._call(lambda sdk: sdk.show_user(), within)
+
+    def close(self) -> None:
+        """Take no more calls; those under way end at their deadlines."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _call(self, use: Callable[[VastAI], object], within: timedelta) -> Answer:
+        seconds = within.total_seconds()
+        work = partial(_ask, self._api_key, self._url, use, seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"The marketplace's answer did not come within {seconds:g} s."
+            ) from error
+
+
+def _ask(api_key: str, url: str, use: Callable[[VastAI], object], seconds: float) -> Answer:
+    """One call of the official client, in a thread."""
+    # It comes with the official client.
+    import requests  # noqa: PLC0415
+
+    answers: list[Answer] = []
+    sdk = _import().VastAI(api_key, url, retry=1)
+    sdk.client = _bounded_client(api_key, url, time.monotonic() + seconds, answers)
+    try:
+        use(sdk)
+    except requests.RequestException as error:
+        # The error's own words may quote the request, headers and all.
+        raise Unavailable(f"The marketplace cannot be asked: {type(error).__name__}.") from error
+    return answers[-1]
+
+
+def _import() -> Any:
+    """The official client. It logs to standard error by itself: what matters, our errors say."""
+    import vastai  # noqa: PLC0415
+
+    logging.getLogger("vastai").handlers = [logging.NullHandler()]
+    return vastai
+
+
+def _bounded_client(api_key: str, url: str, deadline: float, answers: list[Answer]) -> Any:
+    """The official client's own client, sending by `_send` and adding what came to `answers`."""
+    from vastai.api.client import VastClient  # noqa: PLC0415
+
+    class BoundedClient(VastClient):  # type: ignore[misc]
+        def _request(
+            self, method: str, url: str, headers: Any, json_data: Any = None, **_: Any
+        ) -> _Unread:
+            answers.append(_send(method, url, headers, json_data, deadline))
+            return _Unread()
+
+    return BoundedClient(api_key, url, retry=1)
+
+
+class _Unread:
+    """What the official client gets to read: its errors would lose the body of the answer."""
+
+    def raise_for_status(self) -> None:
+        """Statuses are judged together with bodies, by us."""
+
+    def json(self) -> dict[str, Any]:
+        return {}
+
+
+def _send(method: str, url: str, headers: Any, body: Any, deadline: float) -> Answer:
+    """Send a request once, follow no redirect, and read until `deadline` (monotonic) at most."""
+    import requests  # noqa: PLC0415
+
+    timeout = min(_LONGEST_SILENCE, max(deadline - time.monotonic(), 0.1))
+    with (
+        requests.Session() as session,
+        session.request(
+            method,
+            url,
+            headers=headers,
+            json=body,
+            stream=True,
+            allow_redirects=False,
+            timeout=timeout,
+        ) as response,
+    ):
+        text = _read(response, deadline).decode("utf-8", "replace")
+        return Answer(response.status_code, response.headers, text)
+
+
+def _read(response: requests.Response, deadline: float) -> bytes:
+    data = bytearray()
+    while chunk := response.raw.read1(decode_content=True):
+        data += chunk
+        if len(data) > _MOST_BYTES:
+            raise BadResponse(f"The marketplace's answer is larger than {_MOST_BYTES >> 20} MB.")
+        if time.monotonic() > deadline:
+            raise Unavailable("The marketplace's answer does not come to an end.")
+    return bytes(data)
