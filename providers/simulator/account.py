@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -78,27 +78,34 @@ class Account:
         *,
         now: datetime,
         created_at: datetime,
+        ssh_port: int | None = None,
+        published: Mapping[int, int] | None = None,
     ) -> Machine:
         """Add a machine that appears at `created_at`, the instant its fate is decided for.
 
-        Raises `OfferTaken` before any fate is decided.
+        Whoever must know beforehand where it will be reached decides that here too. Raises
+        `OfferTaken` before any fate is decided.
         """
         with self._transaction():
             if self._is_taken(launch, now):
                 raise OfferTaken
             fate = decide_fate(created_at)
             cursor = self._db.execute(
-                "INSERT INTO machine (offer_id, host_id, launch, fate, created_at)"
-                " VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO machine"
+                " (offer_id, host_id, launch, fate, created_at, ssh_port, published)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     launch.offer_id,
                     launch.host_id,
                     _encode_launch(launch),
                     _encode_fate(fate),
                     _encode_instant(created_at),
+                    ssh_port,
+                    json.dumps(published or {}),
                 ),
             )
-        return Machine(cursor.lastrowid or 0, launch, fate, created_at)
+        machine = Machine(cursor.lastrowid or 0, launch, fate, created_at)
+        return replace(machine, ssh_port=ssh_port, published=published or {})
 
     def live(self, now: datetime) -> Iterator[Machine]:
         """Every machine that is not gone at `now`, also those that have not appeared yet.
@@ -133,6 +140,12 @@ class Account:
             "UPDATE machine SET destroyed_at = ?, gone_at = ?"
             " WHERE id = ? AND destroyed_at IS NULL",
             (_encode_instant(destroyed_at), _encode_instant(gone_at), machine_id),
+        )
+
+    def change_fate(self, machine_id: int, fate: Fate) -> None:
+        """Decide anew what will happen to a machine: it is stopped, or started again."""
+        self._db.execute(
+            "UPDATE machine SET fate = ? WHERE id = ?", (_encode_fate(fate), machine_id)
         )
 
     def record_ports(self, machine_id: int, ssh_port: int, published: Mapping[int, int]) -> None:

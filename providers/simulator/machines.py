@@ -135,6 +135,8 @@ class Machines:
         server.machine = machine
         if await server.settle(now):
             kill_processes([server.home.root])
+            # It holds nothing any more; the next look takes its ports again, and may start it.
+            del self._servers[machine.id]
 
     async def _remove(self, servers: Sequence[MachineServer]) -> None:
         """Take machines away that are gone, with everything that ran on them."""

@@ -1,0 +1,25 @@
+"""The API of Vast.ai as it is on the wire, with an account, real machines and misfortunes.
+
+The vendor's own tools and the adapter talk to it unmodified; `docs/wire/vastai.md` says what is
+known of the service that it stands for.
+"""
+
+from __future__ import annotations
+
+from tests.vast_wire.contracts import BootTimeline
+from tests.vast_wire.gate import TOO_FREQUENT, Call
+from tests.vast_wire.misfortunes import Misfortune, Misfortunes, Operation, Word
+from tests.vast_wire.service import API_KEY, VastWire, open_vast_wire
+
+__all__ = [
+    "API_KEY",
+    "TOO_FREQUENT",
+    "BootTimeline",
+    "Call",
+    "Misfortune",
+    "Misfortunes",
+    "Operation",
+    "VastWire",
+    "Word",
+    "open_vast_wire",
+]

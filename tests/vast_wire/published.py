@@ -1,0 +1,81 @@
+"""The templates that the simulated service publishes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_VAST = 62_897
+PUBLISHED: Sequence[Mapping[str, Any]] = (
+    {
+        "name": "Ollama",
+        "image": "vastai/ollama",
+        "tag": "0.15.4",
+        "env": "-p 1111:1111 -p 21434:21434 -e OLLAMA_MODEL=qwen3:14b",
+        "onstart": "entrypoint.sh",
+        "runtype": "jupyter",
+        "use_ssh": True,
+        "ssh_direct": True,
+        "recommended": True,
+        "recommended_disk_space": 32,
+        "extra_filters": '{"cpu_arch": {"in": ["arm64", "amd64"]}}',
+        "creator_id": _VAST,
+        "created_at": 1_770_056_848.0,
+        "count_created": 302,
+    },
+    {
+        "name": "vLLM",
+        "image": "vllm/vllm-openai",
+        "tag": "v0.11.0",
+        "env": "-p 8000:8000 -e HF_HOME=/workspace/models",
+        "runtype": "args",
+        "args_str": "--model Qwen/Qwen3-0.6B",
+        "recommended": True,
+        "recommended_disk_space": 120,
+        "extra_filters": {"gpu_ram": {"gte": "24000"}, "cuda_max_good": {"gte": 12.4}},
+        "creator_id": _VAST,
+        "created_at": 1_771_000_000.0,
+        "count_created": 911,
+    },
+    {
+        "name": "PyTorch",
+        "image": "pytorch/pytorch",
+        "tag": "2.8.0-cuda12.8-cudnn9-devel",
+        "env": "-e DATA_DIRECTORY=/workspace",
+        "onstart": "env | grep _ >> ~/environment",
+        "runtype": "ssh",
+        "use_ssh": True,
+        "ssh_direct": True,
+        "recommended": True,
+        "recommended_disk_space": 50,
+        "extra_filters": {"cpu_arch": {"eq": "amd64"}},
+        "creator_id": _VAST,
+        "created_at": 1_763_000_000.0,
+        "count_created": 4820,
+    },
+    {
+        "name": "Plain Ubuntu",
+        "image": "ubuntu",
+        "tag": "24.04",
+        "runtype": "ssh",
+        "use_ssh": True,
+        "recommended_disk_space": 50,
+        "creator_id": 1234,
+        "created_at": 1_754_000_000.0,
+        "count_created": 77,
+    },
+    {
+        "name": "Large",
+        "image": "somebody/large",
+        "tag": "@vastai-automatic-tag",
+        "env": "-e A=1 -p 8888:8888/udp",
+        "runtype": "ssh",
+        "use_ssh": True,
+        "ssh_direct": True,
+        "recommended_disk_space": 200,
+        "extra_filters": {"num_gpus": {"gte": 8}, "gpu_name": {"in": ["H100 SXM", "H200"]}},
+        "creator_id": 1234,
+        "created_at": 1_760_000_000.0,
+        "count_created": 1,
+    },
+)

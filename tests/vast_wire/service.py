@@ -1,0 +1,241 @@
+"""One simulated Vast.ai service with one account, served on loopback in the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from tests.vast_wire import account_keys, extras, instance_keys, listing, searching
+from tests.vast_wire.account_keys import AccountKeys
+from tests.vast_wire.answers import Body, refuse, reply
+from tests.vast_wire.contracts import BootTimeline
+from tests.vast_wire.extras import Extras
+from tests.vast_wire.fleet import Fleet
+from tests.vast_wire.gate import Call, Gate
+from tests.vast_wire.hosts import default_rows
+from tests.vast_wire.instances import Instances
+from tests.vast_wire.ledger import Ledger, charge_rows
+from tests.vast_wire.limits import Limiter, Violation
+from tests.vast_wire.machines import Machines
+from tests.vast_wire.market import Market
+from tests.vast_wire.misfortunes import Misfortunes
+from tests.vast_wire.outputs import Outputs
+from tests.vast_wire.published import PUBLISHED
+from tests.vast_wire.renting import Renting
+from tests.vast_wire.templates import Templates
+from tests.vast_wire.templates import routes as template_routes
+
+API_KEY = "0123456789abcdef" * 4
+_USER_ID = 123_456
+_CREDIT = 100.0
+_LARGEST_BODY = 4 * 1024**2
+_PULSE_SECONDS = 0.05
+
+
+class VastWire:
+    """The service. Build it with `open_vast_wire`."""
+
+    def __init__(
+        self,
+        *,
+        api_key: str,
+        fleet: Fleet,
+        market_templates: Templates,
+        limiter: Limiter,
+    ) -> None:
+        self.api_key = api_key
+        self.url = ""
+        self.fleet = fleet
+        self.misfortunes: Misfortunes = fleet.misfortunes
+        self.keys: AccountKeys = fleet.keys
+        self.templates = market_templates
+        self.extras = Extras(
+            offers=fleet.offers,
+            instances=fleet.rows,
+            charges=lambda: charge_rows(fleet.contracts.values(), fleet.now()),
+        )
+        self._limiter = limiter
+        self._gate = Gate(
+            api_key=api_key,
+            misfortunes=fleet.misfortunes,
+            limiter=limiter,
+            by_key=fleet.by_key,
+            settle=fleet.settle,
+        )
+
+    @property
+    def calls(self) -> list[Call]:
+        """Every request, in order."""
+        return self._gate.calls
+
+    @property
+    def violations(self) -> Sequence[Violation]:
+        """The calls that came too early, where there are limits."""
+        return self._limiter.violations
+
+    @property
+    def credit(self) -> Decimal:
+        """USD that can be spent now."""
+        self.fleet.settle()
+        return Decimal(str(round(self.fleet.ledger.credit, 6)))
+
+    @credit.setter
+    def credit(self, credit: Decimal) -> None:
+        self.fleet.settle()
+        self.fleet.ledger.credit = float(credit)
+        self.fleet.settle()
+
+    def drain(self, per_second: Decimal) -> None:
+        """From now on, credit goes away beside the machines."""
+        self.fleet.settle()
+        self.fleet.ledger.drain_per_second = float(per_second)
+
+    def instance(self, instance_id: int | str) -> Body | None:
+        """The row of an instance as the list shows it; None when it is gone."""
+        self.fleet.settle()
+        return next((row for row in self.instances() if str(row["id"]) == str(instance_id)), None)
+
+    def instances(self) -> list[Body]:
+        """All rows, as the list shows them."""
+        self.fleet.settle()
+        return self.fleet.rows()
+
+    def add_instance(self, **fields: Any) -> int:
+        """An instance of somebody else in the same account, with these fields in its row."""
+        self.fleet.settle()
+        return self.fleet.add(fields).id
+
+    def offers(self) -> list[Body]:
+        """What can be rented now."""
+        self.fleet.settle()
+        return self.fleet.offers()
+
+    def application(self) -> web.Application:
+        """The routes behind the gate."""
+        application = web.Application(
+            middlewares=[self._gate.middleware()], client_max_size=_LARGEST_BODY
+        )
+        outputs = Outputs(self.fleet)
+        for table in (
+            searching.routes(self.fleet),
+            Renting(self.fleet, self.templates).routes(),
+            listing.routes(self.fleet),
+            extras.routes(self.extras),
+            extras.open_routes(self.extras),
+            Instances(self.fleet).routes(),
+            instance_keys.routes(self.fleet),
+            account_keys.routes(self.keys),
+            template_routes(self.templates),
+            outputs.routes(),
+            outputs.open_routes(),
+            [web.get(path, self._show_user) for path in _USER_PATHS],
+            [web.route("*", "/{path:.*}", _not_found)],
+        ):
+            application.add_routes(table)
+        return application
+
+    async def pulse(self) -> None:
+        """Let the machines follow the time although nobody calls, until the service closes."""
+        while not self._gate.closing.is_set():
+            self.fleet.settle()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PULSE_SECONDS):
+                    await self._gate.closing.wait()
+
+    async def close(self) -> None:
+        """Let go of whoever waits, and stop the machines."""
+        self._gate.closing.set()
+        await self.fleet.machines.close()
+
+    def let_go(self) -> None:
+        """Answer whoever is kept waiting."""
+        self._gate.closing.set()
+
+    async def _show_user(self, _: web.Request) -> web.Response:
+        self.fleet.settle()
+        return reply(
+            {
+                "id": _USER_ID,
+                "username": "somebody",
+                "email": "somebody@example.com",
+                "fullname": "Some Body",
+                "credit": self.fleet.ledger.credit,
+                "balance": 0.0,
+                "balance_threshold": 0.0,
+                "has_billing": True,
+                "billaddress_country": "US",
+                "host_agreement_accepted": None,
+                "ssh_key": None,
+                "api_key": self.api_key,
+                "sid": "0",
+            }
+        )
+
+
+_USER_PATHS = ("/api/v0/users/current", "/api/v0/users/current/")
+
+
+async def _not_found(request: web.Request) -> web.Response:
+    return refuse(404, "not_found", f"There is nothing at {request.path}.")
+
+
+@asynccontextmanager
+async def open_vast_wire(
+    data_dir: Path,
+    *,
+    now: Callable[[], datetime],
+    rows: Sequence[Mapping[str, Any]] | None = None,
+    offers: int = 60,
+    api_key: str = API_KEY,
+    boot: BootTimeline | None = None,
+    ssh: bool = True,
+    limits: bool | float = False,
+    templates: Sequence[Mapping[str, Any]] = PUBLISHED,
+    port: int = 0,
+) -> AsyncIterator[VastWire]:
+    """Serve a fresh account on loopback, with its machines' disks in `data_dir`.
+
+    `rows` are offers as a search tells them, instead of the default market of `offers` rows.
+    Without `ssh` no process is started, and machines name a port at which nothing answers.
+    `limits` stretches the documented intervals between calls; True: as they are.
+    """
+    started_at = now()
+    rows = default_rows(offers, started_at.timestamp()) if rows is None else rows
+    market_templates = Templates(now)
+    for template in templates:
+        market_templates.add(**template)
+    fleet = Fleet(
+        market=Market(rows, started_at.timestamp()),
+        machines=Machines(data_dir, now, ssh=ssh),
+        ledger=Ledger(_CREDIT, started_at),
+        keys=AccountKeys(now),
+        misfortunes=Misfortunes(),
+        boot=boot or BootTimeline(),
+        now=now,
+    )
+    wire = VastWire(
+        api_key=api_key,
+        fleet=fleet,
+        market_templates=market_templates,
+        limiter=Limiter(float(limits)),
+    )
+    runner = web.AppRunner(wire.application(), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    pulse = asyncio.create_task(wire.pulse(), name="vast wire") if ssh else None
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        wire.url = "http://{}:{}".format(*runner.addresses[0][:2])
+        yield wire
+    finally:
+        wire.let_go()
+        if pulse:
+            await pulse
+        await runner.cleanup()
+        await wire.close()
