@@ -27,6 +27,20 @@ _FOREVER = timedelta(days=365 * 1000)
 _LARGEST = 1e15
 """Above it no number of an offer makes sense, and arithmetic may overflow."""
 _COUNTRY = re.compile(r"[A-Z]{2}")
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DRIVER = re.compile(r"(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?")
+_LONGEST_TRAIT = 64
+_TRAITS = (
+    *("bw_nvlink", "compute_cap", "cpu_arch", "cpu_cores", "cpu_cores_effective", "cpu_ghz"),
+    *("cpu_name", "cpu_ram", "cuda_max_good", "direct_port_count", "disk_bw", "disk_space"),
+    *("dlperf", "dlperf_per_dphtotal", "dph_base", "dph_total", "duration"),
+    *("flops_per_dphtotal", "gpu_arch", "gpu_display_active", "gpu_frac", "gpu_lanes"),
+    *("gpu_max_power", "gpu_mem_bw", "gpu_name", "gpu_ram", "gpu_total_ram", "has_avx"),
+    *("hosting_type", "inet_down", "inet_down_cost", "inet_up", "inet_up_cost", "min_bid"),
+    *("num_gpus", "os_version", "pci_gen", "pcie_bw", "reliability", "reliability2"),
+    *("static_ip", "storage_cost", "total_flops", "verification", "vms_enabled"),
+)
+"""The fields of a row that a template's conditions may ask about."""
 
 Row = Mapping[str, Any]
 
@@ -72,6 +86,7 @@ def _parse_offer(row: Row, provider: str, now: datetime) -> Offer | None:
     if price is None or disk_price is None:
         return None
     location, country = _place(row.get("geolocation"))
+    verified = _verified(row)
     return Offer(
         provider=provider,
         provider_id=provider_id,
@@ -85,17 +100,19 @@ def _parse_offer(row: Row, provider: str, now: datetime) -> Offer | None:
         country=country,
         machine_id=_identity(row, "machine_id"),
         reliability=_share(row, "reliability2", "reliability"),
-        verified=_verified(row),
+        verified=verified,
         cuda_version=_cuda(row),
         interruptible=row.get("is_bid") is True,
         max_disk_gb=_whole(row, "disk_space"),
         max_duration=_duration(row),
+        direct_ports=_whole(row, "direct_port_count"),
+        traits=_traits(row, country, verified),
     )
 
 
 def _is_rentable(row: Row, offer: Offer) -> bool:
-    """Whether somebody could rent it now with the included disk."""
-    if row.get("rentable") is False or row.get("rented") is True:
+    """Whether somebody could rent it now, here, with the included disk."""
+    if row.get("rentable") is False or row.get("rented") is True or row.get("external") is True:
         return False
     if offer.max_duration is not None and offer.max_duration <= timedelta():
         return False
@@ -136,6 +153,33 @@ def _verified(row: Row) -> bool | None:
     return flag if isinstance(flag, bool) else None
 
 
+def _traits(row: Row, country: str | None, verified: bool | None) -> dict[str, str | float | bool]:
+    """What is told of `_TRAITS`, and the fields that conditions spell in another way."""
+    found = {name: _trait(row, name) for name in _TRAITS}
+    found |= {"geolocation": country, "verified": verified}
+    found["driver_version"] = found["driver_vers"] = _driver(row.get("driver_version"))
+    hosting = _number(row, "hosting_type")
+    found["datacenter"] = None if hosting is None else hosting == 1
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _trait(row: Row, name: str) -> str | float | bool | None:
+    """A short text, a flag or a sensible number."""
+    value = row.get(name)
+    if isinstance(value, str):
+        return value.strip() if 0 < len(value.strip()) <= _LONGEST_TRAIT else None
+    return value if isinstance(value, bool) else _number(row, name)
+
+
+def _driver(text: object) -> int | None:
+    """`535.183.01` as conditions have it: 535183001. The row's own number is often another's."""
+    parts = _DRIVER.fullmatch(text.strip()) if isinstance(text, str) else None
+    if parts is None:
+        return None
+    major, minor, patch = (int(part) for part in parts.groups("0"))
+    return (major * 1000 + minor) * 1000 + patch
+
+
 def _cuda(row: Row) -> float | None:
     """The highest CUDA version that the driver supports."""
     version = _number(row, "cuda_max_good")
@@ -170,7 +214,7 @@ def _identity(row: Row, *names: str) -> str | None:
 
 def _is_identity(value: object) -> bool:
     if isinstance(value, str):
-        return bool(value.strip())
+        return _WORD.fullmatch(value) is not None  # it becomes part of a path
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -40,6 +40,7 @@ def a_row(**changes: Any) -> dict[str, Any]:
         "cuda_max_good": 12.4,
         "is_bid": False,
         "disk_space": 1607.875,
+        "direct_port_count": 249,
         "rentable": True,
         "rented": False,
     }
@@ -79,6 +80,7 @@ def test_a_row_becomes_an_offer() -> None:
         interruptible=False,
         max_disk_gb=1607,
         max_duration=timedelta(seconds=86400.5),
+        direct_ports=249,
     )
 
 
@@ -119,6 +121,7 @@ def test_an_answer_without_one_readable_row_is_refused() -> None:
         [],
         a_row(id=..., ask_contract_id=...),
         a_row(id=None, ask_contract_id=True),
+        a_row(id="7/../8", ask_contract_id=...),
         a_row(gpu_name=None),
         a_row(gpu_name=" "),
         a_row(num_gpus=...),
@@ -146,7 +149,13 @@ def test_an_odd_row_is_dropped_and_counted(row: object) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"rentable": False}, {"rented": True}, {"disk_space": 49.9}, {"duration": 0}],
+    [
+        {"rentable": False},
+        {"rented": True},
+        {"external": True},
+        {"disk_space": 49.9},
+        {"duration": 0},
+    ],
 )
 def test_what_nobody_can_rent_is_left_out_but_not_counted(changes: dict[str, Any]) -> None:
     """The row is understood; it is just no offer."""
@@ -210,6 +219,9 @@ def test_the_vetting_has_two_spellings(changes: dict[str, Any], expected: bool |
         ({"is_bid": True}, "interruptible", True),
         ({"id": ..., "ask_contract_id": 7}, "provider_id", "7"),
         ({"gpu_ram": 46068}, "vram_gb", 48),
+        ({"direct_port_count": None}, "direct_ports", None),
+        ({"direct_port_count": 0}, "direct_ports", 0),
+        ({"external": None}, "provider_id", "11684738"),
     ],
 )
 def test_a_value_that_cannot_be_true_is_unknown(
@@ -217,6 +229,33 @@ def test_a_value_that_cannot_be_true_is_unknown(
 ) -> None:
     """The rest of the row stands."""
     assert getattr(read_one(**changes), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "expected"),
+    [
+        ({"cpu_arch": "arm64"}, "cpu_arch", "arm64"),
+        ({"cpu_arch": " "}, "cpu_arch", None),
+        ({"cpu_name": "x" * 65}, "cpu_name", None),
+        ({"cpu_ram": 64393}, "cpu_ram", 64393),
+        ({"static_ip": False}, "static_ip", False),
+        ({"inet_up": math.nan}, "inet_up", None),
+        ({"inet_up": [5]}, "inet_up", None),
+        ({"hosting_type": 1}, "datacenter", True),
+        ({"hosting_type": 0}, "datacenter", False),
+        ({"hosting_type": None}, "datacenter", None),
+        ({"geolocation": "Quebec, CA"}, "geolocation", "CA"),
+        ({"verification": "unverified"}, "verified", False),
+        ({"driver_version": "535.183.01"}, "driver_version", 535183001),
+        ({"driver_version": "550.120", "driver_vers": 535183006}, "driver_vers", 550120000),
+        ({"driver_version": None, "driver_vers": 535183006}, "driver_vers", None),
+    ],
+)
+def test_conditions_find_a_row_in_the_marketplaces_words(
+    changes: dict[str, Any], name: str, expected: object
+) -> None:
+    """What is not told is left out; some fields are spelt as the marketplace's filters are."""
+    assert read_one(**changes).traits.get(name) == expected
 
 
 def test_without_a_base_price_the_disk_is_taken_off_the_total() -> None:
