@@ -61,6 +61,8 @@ class Snapshot:
     offers: Mapping[str, int]
     inventory_age: Mapping[str, timedelta]
     """Provider -> since the last good reading of its market, or without one since the start."""
+    balances: Mapping[str, Decimal]
+    """Provider -> USD that its account can spend, of those that are known."""
 
 
 class _Gauges(Collector):
@@ -68,7 +70,7 @@ class _Gauges(Collector):
 
     def __init__(self, providers: Iterable[str]) -> None:
         self._providers = tuple(providers)
-        self.snapshot = Snapshot({}, {}, {}, {}, {})
+        self.snapshot = Snapshot({}, {}, {}, {}, {}, {})
 
     def collect(self) -> Iterable[Metric]:
         seen = self.snapshot
@@ -110,6 +112,15 @@ class _Gauges(Collector):
             ),
             seen.accrued,
         )
+
+        balance = GaugeMetricFamily(
+            "gpu_provider_balance_dollars",
+            "What the account can spend, as it was last read; none where that is not known.",
+            labels=["provider"],
+        )
+        for provider, amount in sorted(seen.balances.items()):
+            balance.add_metric([provider], float(amount))
+        yield balance
 
     def _per_provider(self, family: Family, values: Mapping[str, int | float | Decimal]) -> Family:
         # A provider that is not configured any more may still cost money.

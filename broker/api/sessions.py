@@ -247,7 +247,7 @@ class SessionRoutes(Resource):
             names=_NAMES,
             body=SessionExtend,
             answers={200: shapes.ExtendedSession},
-            errors=(NotFound, Conflict, HardMaxExceeded),
+            errors=(NotFound, Conflict, HardMaxExceeded, InsufficientFunds),
             is_keyed=True,
         ),
         Route(

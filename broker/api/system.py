@@ -14,7 +14,9 @@ from broker.api.fields import SpelledTruth
 from broker.api.http import Query, json_response, parse_body, parse_query
 from broker.api.models import NoBody
 from broker.api.routes import Media, Resource, Route, Tag
+from broker.decide.money import shown
 from broker.usecases.accounts import Account, Accounts
+from broker.usecases.feed import Coverage
 
 Expose = Callable[[], Awaitable[bytes]]
 
@@ -155,6 +157,14 @@ class SystemRoutes(Resource):
     )
 
 
+def _present_coverage(coverage: Coverage) -> shapes.Coverage:
+    return {
+        "complete": coverage.is_complete,
+        "detail": coverage.detail or None,
+        "dropped": coverage.dropped,
+    }
+
+
 def _present_account(account: Account) -> shapes.Account:
     can, machines = account.capabilities, account.machines
     return {
@@ -174,6 +184,9 @@ def _present_account(account: Account) -> shapes.Account:
         },
         "last_refresh": account.refreshed_at,
         "offers": account.offers,
+        "coverage": _present_coverage(account.coverage) if account.coverage else None,
+        "balance": shown(account.credit.amount) if account.credit else None,
+        "balance_read_at": account.credit.read_at if account.credit else None,
         "machines": {
             "ours": machines.ours,
             "orphaned": machines.orphaned,

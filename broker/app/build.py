@@ -26,6 +26,7 @@ from broker.store import Store
 from broker.sweeper import Sweeper
 from broker.usecases.doors import Door
 from broker.usecases.fleet import Fleet
+from broker.usecases.funds import Funds
 from broker.usecases.idle import IdleWatch
 from broker.usecases.inventory import Inventory
 from broker.usecases.journal import Journal
@@ -85,6 +86,7 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
         for fleet in tools.fleets.values():
             stack.push_async_callback(fleet.close)
         stack.push_async_callback(tools.inventory.close)
+        stack.push_async_callback(tools.funds.close)
         ssh = SshPool(SSH_THREADS)
         stack.callback(ssh.close)
         rekeying = Rekeying(tools, ssh)
@@ -121,13 +123,15 @@ def _tools(
         backoff_ttl=settings.inventory.backoff_ttl,
         now=utcnow,
     )
+    funds = Funds(doors, store, now=utcnow)
     keyring = Keyring(own_key(settings.data_dir))
     return Tools(
         store=store,
-        journal=Journal(store, [metrics, inventory, keyring]),
+        journal=Journal(store, [metrics, inventory, funds, keyring]),
         doors=doors,
         fleets={name: Fleet(door, now=utcnow) for name, door in doors.items()},
         inventory=inventory,
+        funds=funds,
         templates=Templates(doors, now=utcnow),
         keyring=keyring,
         rules=_rules(settings, deployment),

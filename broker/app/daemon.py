@@ -70,7 +70,8 @@ class Daemon:
     async def _start(self) -> None:
         parts = self._parts
         await parts.tools.inventory.load()
-        refreshing = asyncio.create_task(parts.tools.inventory.refresh_all(), name="first-refresh")
+        await parts.tools.funds.load()
+        refreshing = asyncio.create_task(self._first_readings(), name="first-refresh")
         refreshing.add_done_callback(_tell_of_end)
         report = await parts.sweeper.sweep(parts.tools.doors, patience=LISTING_PATIENCE)
         for applied in report.actions:
@@ -81,6 +82,10 @@ class Daemon:
         gc.freeze()
         self._is_ready = parts.opening.is_open = True
         log.info("Ready.")
+
+    async def _first_readings(self) -> None:
+        tools = self._parts.tools
+        await asyncio.gather(tools.inventory.refresh_all(), tools.funds.refresh())
 
     async def stop(self) -> None:
         """Take nothing new, stop the timers; machines and rows stay."""

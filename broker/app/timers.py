@@ -27,6 +27,8 @@ _PATIENCE = 2.0
 _SHORTEST_LOOK, _LONGEST_LOOK = timedelta(milliseconds=100), timedelta(seconds=5)
 """How often it is asked whether a provider's offers have to be read again."""
 
+_LONGEST_BETWEEN_BALANCES = timedelta(minutes=1)
+
 _BETWEEN_TIDYINGS = timedelta(hours=1)
 
 _STANDSTILL = timedelta(seconds=30)
@@ -58,7 +60,10 @@ class Timers:
                 f"reconcile-{provider}",
                 partial(self._parts.sweeper.sweep, (provider,)),
             )
-        look = min(self._parts.settings.inventory.cache_ttl / 4, _LONGEST_LOOK)
+        fresh_for = self._parts.settings.inventory.cache_ttl
+        balance = min(fresh_for, _LONGEST_BETWEEN_BALANCES)
+        self._every(max(balance, _SHORTEST_LOOK), "balance", self._parts.tools.funds.refresh)
+        look = min(fresh_for / 4, _LONGEST_LOOK)
         self._every(max(look, _SHORTEST_LOOK), "inventory", self._parts.tools.inventory.refresh_due)
         self._every(_BETWEEN_TIDYINGS, "tidy", self._tidy)
         self._parts.tools.journal.listen(self)

@@ -124,6 +124,7 @@ class Shown:
                     else reading.age
                     for name, reading in readings.items()
                 },
+                balances=tools.funds.balances,
             )
         )
 

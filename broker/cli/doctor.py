@@ -16,7 +16,7 @@ from broker.cli import keys
 from broker.cli.client import Body, Client
 from broker.cli.exits import BrokerUnreachable, CommandFailed, WronglySetUp
 from broker.cli.local import load, settings_options
-from broker.cli.output import cell
+from broker.cli.output import cell, dollars
 from broker.cli.providers import machines
 
 if TYPE_CHECKING:
@@ -175,6 +175,8 @@ def _providers(client: Client) -> Iterator[Finding]:
         return
     for provider in providers:
         yield present_provider(provider)
+        yield from present_market(provider)
+        yield from present_balance(provider)
         yield from present_machines(provider)
 
 
@@ -194,6 +196,31 @@ def present_provider(provider: Body) -> Finding:
         f"{provider['name']} is {state}{reasons}",
         remedies.get(state, "It is asked again and again; its status page may say more."),
     )
+
+
+def present_market(provider: Body) -> Iterator[Finding]:
+    """What of the market is not listed."""
+    coverage = provider.get("coverage") or {"complete": True, "dropped": 0}
+    if not coverage["complete"]:
+        text = f"the market of {provider['name']} is read in part: {cell(coverage['detail'])}"
+        yield Finding(WARN, "offers", text, "What is listed can be rented; there is more.")
+    if coverage["dropped"]:
+        text = f"{coverage['dropped']} rows of {provider['name']} are left out: not understood"
+        yield Finding(WARN, "offers", text, "A newer version of gpu-broker may understand them.")
+
+
+def present_balance(provider: Body) -> Iterator[Finding]:
+    """What the account can spend, where it tells."""
+    balance = provider.get("balance")
+    if balance is None:
+        return
+    text = (
+        f"{provider['name']} has {dollars(balance)} to spend, read at {provider['balance_read_at']}"
+    )
+    if balance > 0:
+        yield Finding(OK, "balance", text)
+    else:
+        yield Finding(WARN, "balance", text, "Pay in: nothing can be rented there until then.")
 
 
 def present_machines(provider: Body) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from broker.cli.client import Body, Client, path_of
-from broker.cli.output import Column, output_option, print_table, show
+from broker.cli.output import Column, dollars, output_option, print_table, show
 
 
 @click.command(
@@ -24,6 +24,8 @@ def _print_providers(body: Body) -> None:
         ("PROVIDER", "name"),
         ("STATE", "state"),
         ("OFFERS", "offers"),
+        ("COVERAGE", _coverage),
+        ("BALANCE", lambda row: dollars(row.get("balance"))),
         ("OURS", lambda row: machines(row, "ours")),
         ("ORPHANED", lambda row: machines(row, "orphaned")),
         ("FOREIGN", lambda row: machines(row, "foreign")),
@@ -31,6 +33,17 @@ def _print_providers(body: Body) -> None:
         ("REASONS", "reasons"),
     ]
     print_table(columns, body["providers"], empty="No provider is configured.")
+
+
+def _coverage(provider: Body) -> str | None:
+    """How much of the market is listed; None while not known."""
+    coverage = provider.get("coverage")
+    if not coverage:
+        return None
+    extent = (
+        "all" if coverage["complete"] else f"partly: {coverage['detail'] or 'more than listed'}"
+    )
+    return f"{extent}; {coverage['dropped']} not understood" if coverage["dropped"] else extent
 
 
 def machines(provider: Body, kind: str) -> int | None:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from types import MappingProxyType
 
+from broker.decide.funds import Purse, check_purse, reservation_cost
 from broker.decide.money import shown
 from broker.decide.offers import Filter, Listed, matches, parse_gpu_types, price_of
 from broker.decide.templates import Condition, parse_conditions
@@ -15,6 +17,9 @@ from providers.base import INCLUDED_DISK_GB, Capabilities, LaunchMode, Offer, Te
 
 _DEARER_AT_MOST = Decimal("1.25")
 """How much a stand-in may cost where the consumer named no price."""
+
+UNLIMITED: Mapping[str, Purse] = MappingProxyType({})
+"""Provider -> what its account has left; one that is not there is not limited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +97,32 @@ def filter_of(criteria: Criteria, conditions: tuple[Condition, ...] = ()) -> Fil
     )
 
 
-def fits(listed: Listed, wanted: Filter, needs: Needs, now: datetime) -> bool:
+def fits(
+    listed: Listed, wanted: Filter, needs: Needs, purses: Mapping[str, Purse], now: datetime
+) -> bool:
     """Whether a session that did not name its offer may rent this one."""
     offer = listed.offer
     return (
         matches(listed, wanted, needs.disk_gb)
+        and _is_payable(offer, needs, purses)
         and not offer.interruptible
         and (offer.max_disk_gb is None or offer.max_disk_gb >= needs.disk_gb)
         and (offer.max_duration is None or offer.max_duration >= needs.reservation)
         and (listed.passed_over_until is None or listed.passed_over_until <= now)
     )
+
+
+def _is_payable(offer: Offer, needs: Needs, purses: Mapping[str, Purse]) -> bool:
+    purse = purses.get(offer.provider)
+    return purse is None or purse.pays(reservation_cost(offer, needs.disk_gb, needs.reservation))
+
+
+def check_payable(offer: Offer, needs: Needs, purses: Mapping[str, Purse]) -> None:
+    """Raise InsufficientFunds where the account cannot pay the whole reservation."""
+    hours = needs.reservation / timedelta(hours=1)
+    what = f"{hours:g} h of {offer.id} with {needs.disk_gb} GB of disk"
+    cost = reservation_cost(offer, needs.disk_gb, needs.reservation)
+    check_purse(purses.get(offer.provider), offer.provider, what, cost)
 
 
 def rank(
@@ -110,18 +131,23 @@ def rank(
     needs: Needs,
     capabilities: Mapping[str, Capabilities],
     now: datetime,
+    purses: Mapping[str, Purse] = UNLIMITED,
 ) -> list[Listed]:
     """The offers that fit, the cheapest with the disk asked for first, ties by id."""
-    is_fitting = _fitting(criteria, needs, capabilities, now)
+    is_fitting = _fitting(criteria, needs, capabilities, purses, now)
     return sorted(filter(is_fitting, rows), key=lambda row: _cost(row, needs))
 
 
 def _fitting(
-    criteria: Criteria, needs: Needs, capabilities: Mapping[str, Capabilities], now: datetime
+    criteria: Criteria,
+    needs: Needs,
+    capabilities: Mapping[str, Capabilities],
+    purses: Mapping[str, Purse],
+    now: datetime,
 ) -> Callable[[Listed], bool]:
     wanted = filter_of(criteria, needs.conditions)
     able = _able_providers(needs, capabilities)
-    return lambda row: row.offer.provider in able and fits(row, wanted, needs, now)
+    return lambda row: row.offer.provider in able and fits(row, wanted, needs, purses, now)
 
 
 def _cost(row: Listed, needs: Needs) -> tuple[Decimal, str]:
@@ -143,9 +169,10 @@ def choose(
     needs: Needs,
     capabilities: Mapping[str, Capabilities],
     now: datetime,
+    purses: Mapping[str, Purse] = UNLIMITED,
 ) -> Listed | None:
     """The cheapest offer that fits, with the disk asked for; None where none does."""
-    is_fitting = _fitting(criteria, needs, capabilities, now)
+    is_fitting = _fitting(criteria, needs, capabilities, purses, now)
     best, least, ceiling = None, None, None
     for row in rows:
         if ceiling is not None and row.price > ceiling:
@@ -164,6 +191,7 @@ def stand_ins(
     tried: Sequence[Offer],
     capabilities: Mapping[str, Capabilities],
     now: datetime,
+    purses: Mapping[str, Purse] = UNLIMITED,
 ) -> list[Listed]:
     """The offers that may stand in for `tried`, the best first.
 
@@ -178,7 +206,7 @@ def stand_ins(
         for row in rows
         if row.id not in ids and (row.offer.provider, row.offer.machine_id) not in machines
     )
-    return rank(fresh, _criteria_like(tried[0], request), needs, capabilities, now)
+    return rank(fresh, _criteria_like(tried[0], request), needs, capabilities, now, purses)
 
 
 def _criteria_like(first: Offer, request: Request) -> Criteria:

@@ -8,8 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from broker.decide.funds import Credit
 from broker.decide.plan import Machines, count_machines
 from broker.usecases.doors import Health
+from broker.usecases.feed import Coverage
 from broker.usecases.fleet import Listing
 from broker.usecases.launch import Tools
 from providers.base import Capabilities, Instance
@@ -30,6 +32,9 @@ class Account:
     offers: int
     refreshed_at: datetime | None
     """When its offers were last read."""
+    coverage: Coverage | None
+    """How much of the market those are; None before the first good reading."""
+    credit: Credit | None
     machines: Machines
 
 
@@ -54,6 +59,8 @@ class Accounts:
             capabilities=door.capabilities,
             offers=reading.offers,
             refreshed_at=reading.taken_at,
+            coverage=reading.coverage,
+            credit=self._tools.funds.credit(name),
             machines=machines,
         )
 

@@ -23,13 +23,24 @@ _LONGEST_ORDERED_PAUSE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the market a reading holds."""
+
+    is_complete: bool = True
+    detail: str = ""
+    """The adapter's own sentence; empty where there is nothing to say."""
+    dropped: int = 0
+    """Rows that could not be understood."""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One reading of the market. It never changes; the next one takes its place."""
 
     offers: tuple[Offer, ...]
     taken_at: datetime
     """When the reading began: what happened before it is in it."""
-    is_complete: bool = True
+    coverage: Coverage = Coverage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +159,28 @@ class Feed:
         if self.trouble is not None:
             log.info("The offers of %s can be read again.", self.name)
         last = self.snapshot
-        self.snapshot = Snapshot(listing.offers, begun_at, listing.complete)
+        coverage = Coverage(listing.complete, listing.detail, listing.dropped)
+        self._tell_of_coverage(coverage, last.coverage if last else Coverage())
+        self.snapshot = Snapshot(listing.offers, begun_at, coverage)
         self.trouble = None
         self.generation += 1
         self._on_reading(self, last, self.snapshot)
+
+    def _tell_of_coverage(self, new: Coverage, last: Coverage) -> None:
+        """What is missing is told in the log when that changes, not at every reading."""
+        if new.is_complete != last.is_complete:
+            level, extent = (
+                (logging.INFO, "whole") if new.is_complete else (logging.WARNING, "part")
+            )
+            sentence = f"The market of {self.name} is read in {extent}. {new.detail}".strip()
+            log.log(level, sentence)
+        if new.dropped != last.dropped:
+            log.warning(
+                "%d rows of the market of %s cannot be understood and are left out (before: %d).",
+                new.dropped,
+                self.name,
+                last.dropped,
+            )
 
     def _fail(self, error: ProviderError) -> None:
         now = self._now()

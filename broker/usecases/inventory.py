@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from broker.decide.confidence import REMEMBERED, FailureMemory, Troubled
+from broker.decide.funds import Purse
 from broker.decide.offers import (
     DEFAULT_SORT,
     Filter,
@@ -22,10 +23,19 @@ from broker.decide.offers import (
     parse_gpu_types,
     sort_listed,
 )
-from broker.decide.select import choose, needs_of, stand_ins
+from broker.decide.select import UNLIMITED, Needs, check_payable, choose, needs_of, stand_ins
 from broker.decide.view import Source, View, view_of
 from broker.errors import Detail, NotFound, ProviderUnavailable
-from broker.model import Attempt, Change, Confidential, Failure, Request, Session, Warned
+from broker.model import (
+    Attempt,
+    Change,
+    Confidential,
+    Criteria,
+    Failure,
+    Request,
+    Session,
+    Warned,
+)
 from broker.store import Store
 from broker.usecases.claims import Claims
 from broker.usecases.doors import Door, misnamed_provider
@@ -208,18 +218,24 @@ class Inventory:
         request: Request,
         confidential: Confidential | None = None,
         template: Template | None = None,
+        purses: Mapping[str, Purse] = UNLIMITED,
     ) -> Offer | None:
-        """Claim the cheapest offer that fits the criteria of `request`; None where none does."""
-        criteria = request.criteria
-        gpu_types = parse_gpu_types(criteria.gpu_type) if criteria.gpu_type else None
-        row = choose(
-            self.listed(gpu_types),
-            criteria,
-            needs_of(request, confidential, template),
-            self._capabilities(),
-            self._now(),
-        )
+        """Claim the cheapest offer that fits the criteria of `request`; None where none does.
+
+        Raises InsufficientFunds where `purses` pay none of those that fit.
+        """
+        needs = needs_of(request, confidential, template)
+        row = self._cheapest(request.criteria, needs, purses)
+        if row is None and (dear := self._cheapest(request.criteria, needs, UNLIMITED)):
+            check_payable(dear.offer, needs, purses)
         return self._claimed([row] if row else [])
+
+    def _cheapest(
+        self, criteria: Criteria, needs: Needs, purses: Mapping[str, Purse]
+    ) -> Listed | None:
+        gpu_types = parse_gpu_types(criteria.gpu_type) if criteria.gpu_type else None
+        rows, capabilities = self.listed(gpu_types), self._capabilities()
+        return choose(rows, criteria, needs, capabilities, self._now(), purses)
 
     def stand_in(
         self,
@@ -227,6 +243,7 @@ class Inventory:
         attempts: Sequence[Attempt],
         confidential: Confidential | None = None,
         template: Template | None = None,
+        purses: Mapping[str, Purse] = UNLIMITED,
     ) -> Offer | None:
         """Claim the best offer that may stand in for those of `attempts`; None without one."""
         request = session.request
@@ -237,6 +254,7 @@ class Inventory:
             [attempt.offer for attempt in attempts],
             self._capabilities(),
             self._now(),
+            purses,
         )
         return self._claimed(rows)
 

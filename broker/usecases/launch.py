@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import partial
 
 from broker import errors
 from broker.decide import moves
 from broker.decide.boot import judge_failure
+from broker.decide.funds import Purse
 from broker.decide.images import plan_image
 from broker.decide.pauses import growing
 from broker.model import Attempt, Change, Reason, Session, Wanted
 from broker.store import Store
 from broker.usecases.doors import Door
 from broker.usecases.fleet import Fleet
+from broker.usecases.funds import Funds
 from broker.usecases.inventory import Inventory
 from broker.usecases.journal import Journal
 from broker.usecases.rules import Keyring, Rules
@@ -33,8 +36,8 @@ from providers.errors import (
 )
 from providers.label import Label
 
-_NOT_WORTH_A_RETRY = frozenset({Reason.INSUFFICIENT_FUNDS, Reason.IMAGE_UNAVAILABLE})
-"""Reasons that another offer would meet as well."""
+_NOT_WORTH_A_RETRY = frozenset({Reason.IMAGE_UNAVAILABLE})
+"""Reasons that any other offer would meet as well."""
 
 _SEARCH_PAUSE = timedelta(seconds=1)
 _LONGEST_PAUSE = timedelta(seconds=30)
@@ -49,6 +52,7 @@ class Tools:
     doors: Mapping[str, Door]
     fleets: Mapping[str, Fleet]
     inventory: Inventory
+    funds: Funds
     templates: Templates
     keyring: Keyring
     rules: Rules
@@ -192,7 +196,8 @@ class Launcher:
         tried = list((await tools.store.attempts([session.id]))[session.id])
         confidential = await tools.store.confidential(session.id)
         template = await self._template(session)
-        while offer := tools.inventory.stand_in(session, tried, confidential, template):
+        purses = self._purses(session, tried)
+        while offer := tools.inventory.stand_in(session, tried, confidential, template, purses):
             now = tools.now()
             following = _attempt(session, attempt.n + 1, offer, tools.rules, now)
             try:
@@ -208,6 +213,12 @@ class Launcher:
                 tools.inventory.release(offer)
             return True
         return False
+
+    def _purses(self, session: Session, tried: Sequence[Attempt]) -> Mapping[str, Purse]:
+        """What the accounts have left for this session; one that could not pay has nothing."""
+        poor = {one.offer.provider for one in tried if one.reason is Reason.INSUFFICIENT_FUNDS}
+        known = self._tools.funds.purses(without=session.id)
+        return {**known, **dict.fromkeys(poor, Purse(Decimal(0)))}
 
     async def _template(self, session: Session) -> Template | None:
         """The template that was asked for; None where there is none, or none any more."""

@@ -10,12 +10,13 @@ from broker.decide import lease, moves
 from broker.decide.disk import check_disk
 from broker.decide.images import plan_image
 from broker.decide.requests import check_offer, complete, refuse_what_nobody_can
-from broker.decide.select import needs_of
+from broker.decide.select import Needs, check_payable, needs_of
 from broker.errors import (
     BrokerError,
     Conflict,
     Detail,
     DuplicateSession,
+    InsufficientFunds,
     NoOfferFits,
     NotFound,
     NotReady,
@@ -126,22 +127,43 @@ class Opening:
         """The offer to rent, claimed in our snapshot."""
         tools = self._tools
         await tools.inventory.ready()
+        await tools.funds.ready()
         needs = needs_of(request, confidential, template)
         refuse_what_nobody_can(needs, [door.capabilities for door in tools.doors.values()])
-        if request.offer_id is None:
-            offer = tools.inventory.choose(request, confidential, template)
-            if offer is None:
-                tools.inventory.require_offers(request.criteria.provider)
-                raise NoOfferFits
-            return offer
+
+        async def claim() -> Offer:
+            if request.offer_id is None:
+                return self._cheapest(request, confidential, template)
+            return await self._named(request, request.offer_id, needs)
+
+        try:
+            return await claim()
+        except InsufficientFunds:
+            if not await tools.funds.look_again():
+                raise
+        return await claim()
+
+    def _cheapest(
+        self, request: Request, confidential: Confidential, template: Template | None
+    ) -> Offer:
+        tools = self._tools
+        offer = tools.inventory.choose(request, confidential, template, tools.funds.purses())
+        if offer is None:
+            tools.inventory.require_offers(request.criteria.provider)
+            raise NoOfferFits
+        return offer
+
+    async def _named(self, request: Request, offer_id: str, needs: Needs) -> Offer:
+        tools = self._tools
         await self._refuse_duplicate(request)
-        found = tools.inventory.find(request.offer_id)
+        found = tools.inventory.find(offer_id)
         if isinstance(found, Gone):
             await self._refuse_duplicate(request)
-            raise stale(request.offer_id)
+            raise stale(offer_id)
         if found is None:
-            raise NotFound.named("offer", request.offer_id)
+            raise NotFound.named("offer", offer_id)
         check_offer(found, needs, tools.doors[found.provider].capabilities)
+        check_payable(found, needs, tools.funds.purses())
         if not tools.inventory.claim(found):
             raise stale(found.id)
         return found
@@ -194,14 +216,16 @@ class Opening:
         key = (session.request.consumer_id, session.offer.id)
         recorded = self._recording[key] = asyncio.Event()
         with tools.journal.watch(session.id) as changes:
+            # At once: whoever comes while this one is being recorded cannot spend the same money.
+            tools.funds.hold(session)
             try:
                 record = turn.sign(moves.record(session, attempt), session.created_at)
                 await tools.journal.add(record, confidential)
             except DuplicateSession as error:
-                tools.inventory.release(session.offer)
+                self._let_go(session)
                 raise _duplicate(error.session_id) from error
             except BaseException:
-                tools.inventory.release(session.offer)
+                self._let_go(session)
                 raise
             finally:
                 recorded.set()
@@ -209,6 +233,11 @@ class Opening:
             tools.keyring.keep(session.id, told)
             self._workers.wake(session.id)
             return await changes.until(_is_answered, patience)
+
+    def _let_go(self, session: Session) -> None:
+        """Nothing came of it: its offer and its money are free again."""
+        self._tools.inventory.release(session.offer)
+        self._tools.funds.free(session.id)
 
 
 def _is_answered(change: Change) -> bool:

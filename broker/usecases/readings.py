@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from broker.model import Warned
-from broker.usecases.feed import Feed
+from broker.usecases.feed import Coverage, Feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class Reading:
     offers: int
     """That are listed from it."""
     error: str | None
+    coverage: Coverage | None
+    """Of the last good reading; None where there is none."""
 
 
 def is_ok(feed: Feed, now: datetime) -> bool:
@@ -48,6 +50,7 @@ def reading_of(feed: Feed, now: datetime) -> Reading:
         age=feed.age(now),
         offers=len(snapshot.offers) if snapshot else 0,
         error=feed.trouble.message if feed.trouble else None,
+        coverage=feed.snapshot.coverage if feed.snapshot else None,
     )
 
 
@@ -61,8 +64,10 @@ def warnings_of(feed: Feed, now: datetime) -> Iterable[Warned]:
         state = f" {state_of(feed)}" if feed.trouble else ""
         read_at = _instant(snapshot.taken_at)
         yield Warned("stale", f"The offers of {feed.name} were read at {read_at}.{state}")
-    if not snapshot.is_complete:
-        yield Warned("incomplete", f"{feed.name} has more offers than could be read.")
+    coverage = snapshot.coverage
+    if not coverage.is_complete:
+        message = f"{feed.name} has more offers than were read. {coverage.detail}".strip()
+        yield Warned("market_partly_read", message)
 
 
 def _instant(instant: datetime) -> str:

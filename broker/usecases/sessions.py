@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from broker.decide import lease, moves
-from broker.errors import Conflict, Detail, ValidationFailed
+from broker.decide.funds import check_purse
+from broker.decide.money import price_of
+from broker.errors import Conflict, Detail, InsufficientFunds, ValidationFailed
 from broker.model import Attempt, Change, Overview, Reason, Session, Wanted
 from broker.usecases.launch import Tools
 from broker.usecases.receipts import Turn
@@ -56,7 +58,10 @@ class Sessions:
         return session
 
     async def extend(self, session_id: str, by: timedelta, turn: Turn) -> datetime:
-        """Move the end, and return it; raises HardMaxExceeded, or Conflict where it is ending.
+        """Move the end, and return it.
+
+        Raises HardMaxExceeded, Conflict where it is ending, InsufficientFunds where the account
+        cannot pay for it.
 
         `turn` is that of the request: what it asked for before is not done again.
         """
@@ -74,11 +79,23 @@ class Sessions:
                     "The offer cannot be rented for that long.",
                     details=[Detail("additional_hours", problem)],
                 )
+            self._check_funds(session, by)
             now = self._tools.now()
             change = moves.extend(session, expires_at, now)
             return turn.sign(change, now, expires_at=expires_at.isoformat())
 
+        try:
+            return (await self._tools.journal.apply(session_id, decide)).expires_at
+        except InsufficientFunds:
+            if not await self._tools.funds.look_again():
+                raise
         return (await self._tools.journal.apply(session_id, decide)).expires_at
+
+    def _check_funds(self, session: Session, by: timedelta) -> None:
+        provider = session.offer.provider
+        cost = price_of(session.price_per_hour, by)
+        what = f"to extend by {by / timedelta(hours=1):g} h"
+        check_purse(self._tools.funds.purses().get(provider), provider, what, cost)
 
 
 def _is_wanted(session: Session) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from aiohttp import web
@@ -56,6 +57,10 @@ class ScriptedMarket:
         self.templates: Sequence[Template] = ()
         self.error: Exception | None = None
         self.is_complete = True
+        self.detail = ""
+        self.dropped = 0
+        self.credit = Decimal(0)
+        """USD, told where the capabilities say so."""
         self.readings = 0
         self.answers = asyncio.Event()
         """Set: the market answers; cleared: it keeps its callers waiting."""
@@ -69,13 +74,23 @@ class ScriptedMarket:
         await self.answers.wait()
         if self.error is not None:
             raise self.error
-        return OfferList(tuple(self.offers), complete=self.is_complete)
+        return OfferList(
+            tuple(self.offers), self.dropped, complete=self.is_complete, detail=self.detail
+        )
 
     async def list_templates(self) -> Sequence[Template]:
         self.readings += 1
         if self.error is not None:
             raise self.error
         return self.templates
+
+    async def balance(self) -> Decimal:
+        self.readings += 1
+        self.is_asked.set()
+        await self.answers.wait()
+        if self.error is not None:
+            raise self.error
+        return self.credit
 
     async def close(self) -> None:
         """There is nothing to release."""

@@ -6,6 +6,10 @@ import asyncio
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
+
+from broker.decide.funds import Purse
+from broker.errors import InsufficientFunds
 from broker.model import Change, Confidential, Criteria, Reason
 from broker.store import Store
 from broker.usecases.inventory import Gone, Inventory
@@ -160,6 +164,20 @@ async def test_what_a_request_keeps_secret_narrows_the_choice_too(
 
     assert inventory.choose(a_request(), Confidential(env={"A": "1"})) is None
     assert inventory.choose(a_request(criteria=Criteria(max_price=Decimal("0.5")))) == ONE
+
+
+async def test_a_choice_that_no_account_can_pay_takes_nothing(store: Store, clock: Clock) -> None:
+    """The figures of the cheapest that fits are told; where nothing fits money is no matter."""
+    inventory = await read(store, clock, ONE, TWO)
+    purses = {"cloud": Purse(Decimal("0.4"))}
+
+    with pytest.raises(InsufficientFunds, match=r"1 h of cloud-1 with 50 GB of disk costs \$0\.50"):
+        inventory.choose(a_request(), purses=purses)
+    assert ids(inventory) == ["cloud-1", "cloud-2"]
+    nowhere = Criteria(location="Atlantis")
+    assert inventory.choose(a_request(criteria=nowhere), purses=purses) is None
+    purses = {"cloud": Purse(Decimal("0.5"))}
+    assert inventory.choose(a_request(), purses=purses) == ONE
 
 
 async def test_failures_lower_confidence_and_pass_the_offer_over(

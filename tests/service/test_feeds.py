@@ -10,7 +10,9 @@ from datetime import timedelta
 import pytest
 
 from broker.errors import ProviderUnavailable
+from broker.model import Warned
 from broker.store import Store
+from broker.usecases.feed import Coverage
 from broker.usecases.inventory import Gone, Inventory
 from providers.errors import RateLimited, Unauthorized, Unavailable
 from tests.offers import an_offer
@@ -227,9 +229,61 @@ async def test_a_partial_reading_is_shown_with_a_warning(
 ) -> None:
     """The market has more than it told."""
     market.is_complete = False
+    market.detail = "64 of about 2000 rows."
     await inventory.refresh_all()
 
-    assert [warned.code for warned in inventory.warnings()] == ["incomplete"]
+    assert inventory.readings()["cloud"].coverage == Coverage(
+        is_complete=False, detail=market.detail
+    )
+    assert inventory.warnings() == [
+        Warned("market_partly_read", "cloud has more offers than were read. 64 of about 2000 rows.")
+    ]
+
+
+async def test_what_is_missing_of_a_market_is_logged_when_that_changes(
+    inventory: Inventory,
+    market: ScriptedMarket,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The rows that were dropped are counted; nothing is said again and again."""
+    told = []
+    for is_complete, dropped in [(True, 0), (False, 2), (False, 2), (True, 2), (True, 0)]:
+        market.is_complete, market.dropped = is_complete, dropped
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            await inventory.refresh_all()
+        told.append([record.getMessage() for record in caplog.records])
+        clock.pass_by(minutes=1)
+
+    left_out = "{} rows of the market of cloud cannot be understood and are left out (before: {})."
+    assert told == [
+        [],
+        ["The market of cloud is read in part.", left_out.format(2, 0)],
+        [],
+        ["The market of cloud is read in whole."],
+        [left_out.format(0, 2)],
+    ]
+
+
+async def test_a_quota_that_is_used_up_for_hours_is_a_market_that_grows_old(
+    inventory: Inventory, market: ScriptedMarket, clock: Clock
+) -> None:
+    """Its last offers are listed as long as those of any that fails; then the reason is told."""
+    await inventory.refresh_all()
+    market.error = RateLimited(retry_after=timedelta(hours=9))
+    clock.pass_by(minutes=1)
+    await inventory.refresh_due()
+    clock.pass_by(minutes=4)
+    await inventory.refresh_due()
+    assert ids(inventory) == ["cloud-2", "cloud-1"]
+    clock.pass_by(minutes=1)
+    await inventory.refresh_due()
+
+    assert ids(inventory) == []
+    assert market.readings == 2
+    with pytest.raises(ProviderUnavailable, match=r"cannot be read since .* was asked too often"):
+        inventory.require_offers()
 
 
 async def test_an_offer_that_vanished_is_told_from_one_that_never_was(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from functools import cache
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,7 +12,8 @@ from broker.decide.spending import Spending
 from broker.metrics import Metrics, Snapshot
 
 PROVIDERS = ("here", "there")
-NOTHING = Snapshot(sessions={}, burn={}, accrued={}, offers={}, inventory_age={})
+NOTHING = Snapshot(sessions={}, burn={}, accrued={}, offers={}, inventory_age={}, balances={})
+WITH_BALANCE = replace(NOTHING, balances={"here": Decimal("12.5")})
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -30,7 +33,7 @@ def kinds() -> dict[str, tuple[str, frozenset[str]]]:
             family.type,
             frozenset(name for sample in family.samples for name in sample.labels) - {"le"},
         )
-        for family in text_string_to_metric_families(exposed())
+        for family in text_string_to_metric_families(exposed(WITH_BALANCE))
     }
 
 

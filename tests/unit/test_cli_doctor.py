@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from broker.cli.doctor import FAIL, OK, WARN, present_machines, present_provider
+from broker.cli.doctor import (
+    FAIL,
+    OK,
+    WARN,
+    present_balance,
+    present_machines,
+    present_market,
+    present_provider,
+)
 from tests.unit.cli_stub import StubApi, gpu_broker
 
 
@@ -30,6 +38,35 @@ def test_machines_that_nobody_answers_for_are_told() -> None:
     assert (orphaned.level, foreign.level) == (WARN, WARN)
     assert "cleanup-orphans" in orphaned.remedy
     assert "--deployment" in foreign.remedy
+
+
+@pytest.mark.parametrize(("balance", "level"), [(12.5, OK), (0, WARN), (-0.5, WARN)])
+def test_what_is_left_to_spend_is_told(balance: float, level: str) -> None:
+    """With nothing left there is something to do."""
+    read_at = "2026-03-01T12:00:00.000Z"
+    (finding,) = present_balance({"name": "vastai", "balance": balance, "balance_read_at": read_at})
+
+    assert finding.level == level
+    assert finding.text == f"vastai has ${balance} to spend, read at {read_at}"
+    assert bool(finding.remedy) == (level != OK)
+
+
+def test_an_account_that_does_not_tell_its_balance_is_no_finding() -> None:
+    """Neither is one that was not read yet."""
+    assert list(present_balance({"name": "vastai", "balance": None})) == []
+
+
+def test_what_is_not_listed_of_a_market_is_told() -> None:
+    """What was not read, and what was not understood."""
+    coverage = {"complete": False, "detail": "64 of 2000 rows.", "dropped": 3}
+    partly, dropped = present_market({"name": "vastai", "coverage": coverage})
+
+    assert (partly.level, dropped.level) == (WARN, WARN)
+    assert partly.text == "the market of vastai is read in part: 64 of 2000 rows."
+    assert "3 rows" in dropped.text
+    whole = {"complete": True, "detail": None, "dropped": 0}
+    assert list(present_market({"name": "vastai", "coverage": whole})) == []
+    assert list(present_market({"name": "vastai", "coverage": None})) == []
 
 
 def test_an_account_in_order_is_no_finding() -> None:

@@ -12,7 +12,7 @@ from broker.metrics import Metrics, Snapshot
 from broker.model import LIVE, Reason, Status
 from broker.usecases import doors
 from tests.builders import LATER, NOW, PROVISIONING, STOPPING, VERIFIED
-from tests.unit.exposition import NOTHING, PROVIDERS, exposed, kinds, samples
+from tests.unit.exposition import NOTHING, PROVIDERS, WITH_BALANCE, exposed, kinds, samples
 
 NAMES = {
     "gpu_burn_dollars_per_hour": ("gauge", {"provider"}),
@@ -24,6 +24,7 @@ NAMES = {
     "gpu_orphans_detected_total": ("counter", set()),
     "gpu_provider_api_errors_total": ("counter", {"provider", "operation"}),
     "gpu_provider_request_duration_seconds": ("histogram", {"provider", "operation"}),
+    "gpu_provider_balance_dollars": ("gauge", {"provider"}),
     "gpu_provision_duration_seconds": ("histogram", set()),
     "gpu_reap_delay_seconds": ("histogram", set()),
     "gpu_reconciliation_mismatches_total": ("counter", set()),
@@ -83,6 +84,7 @@ def test_a_provider_that_is_not_configured_any_more_shows_what_it_still_costs() 
         accrued={"former": Decimal(7)},
         offers={},
         inventory_age={"here": timedelta(seconds=3)},
+        balances={},
     )
     told = samples(exposed(seen))
 
@@ -91,6 +93,14 @@ def test_a_provider_that_is_not_configured_any_more_shows_what_it_still_costs() 
     assert told[labelled("gpu_cost_accrued_dollars_total", provider="former")] == 7
     assert told[labelled("gpu_inventory_age_seconds", provider="here")] == 3
     assert "long ago" not in {value for _, labels in told for _, value in labels}
+
+
+def test_only_a_balance_that_is_known_is_shown() -> None:
+    """A zero would say that nothing is left."""
+    told = samples(exposed(WITH_BALANCE))
+
+    assert told[labelled("gpu_provider_balance_dollars", provider="here")] == 12.5
+    assert labelled("gpu_provider_balance_dollars", provider="there") not in told
 
 
 def test_the_delay_of_an_end_is_that_of_a_machine() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from broker.decide.funds import Purse
 from broker.decide.select import choose, needs_of, stand_ins, unsupported
 from broker.decide.templates import parse_conditions
 from broker.model import Confidential, Criteria, RetryScope, StoragePolicy
@@ -121,6 +122,23 @@ def test_an_offer_that_is_passed_over_is_not_chosen_until_its_time_is_over() -> 
 
     assert choose([row], Criteria(), needs, can, NOW) is None
     assert choose([row], Criteria(), needs, can, NOW + minutes(1)) is row
+
+
+def test_an_offer_that_its_account_cannot_pay_is_passed_over() -> None:
+    """The whole reservation with the disk asked for counts; an account that tells nothing pays."""
+    cheap, dear = an_offer("1", price="0.5"), an_offer("2", price="0.9", provider="other")
+    rows, can = [a_listed(cheap), a_listed(dear)], {"cloud": able(), "other": able()}
+
+    def rented(left: str, **fields: Any) -> str | None:
+        request = a_request(**fields)
+        purses = {"cloud": Purse(Decimal(left))}
+        row = choose(rows, Criteria(), needs_of(request), can, NOW, purses)
+        return row.offer.provider_id if row else None
+
+    assert rented("0.5") == "1"
+    assert rented("0.499999") == "2"
+    assert rented("0.5", disk_gb=51) == "2"
+    assert rented("0.5", reservation=minutes(61)) == "2"
 
 
 @pytest.mark.parametrize(

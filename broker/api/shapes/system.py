@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from broker.api.shapes.words import Instant, Provider, SessionId
+from broker.api.shapes.words import Instant, Money, Provider, SessionId
 from broker.usecases.doors import ProviderState
 from providers.base import LaunchMode
 
@@ -98,6 +98,17 @@ class Machines(TypedDict):
     foreign: Annotated[int, Field(description="Never touched.", examples=[1])]
 
 
+class Coverage(TypedDict):
+    """How much of a market was read."""
+
+    complete: Annotated[bool, Field(description="All of it.", examples=[True])]
+    detail: Annotated[
+        str | None,
+        Field(description="How much, in a sentence.", examples=["612 of about 2000 offers."]),
+    ]
+    dropped: Annotated[int, Field(description="Rows that could not be understood.", examples=[0])]
+
+
 class Account(TypedDict):
     """One marketplace account."""
 
@@ -107,6 +118,14 @@ class Account(TypedDict):
     capabilities: Capabilities
     last_refresh: Annotated[Instant | None, Field(description="When its offers were last read.")]
     offers: Annotated[int, Field(description="Listed from it.", examples=[150])]
+    coverage: Annotated[
+        Coverage | None, Field(description="How much of its market they are; null: not read yet.")
+    ]
+    balance: Annotated[
+        Money | None,
+        Field(description="USD that can be spent; null: not known.", examples=[12.5]),
+    ]
+    balance_read_at: Annotated[Instant | None, Field(description="When the balance was read.")]
     machines: Machines
 
 

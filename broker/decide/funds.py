@@ -1,0 +1,106 @@
+"""Whether the credit of an account pays for something new, beside what is rented already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from broker.decide.money import price_of, shown
+from broker.errors import InsufficientFunds
+from broker.model import Session, Wanted
+from providers.base import Offer
+
+BELIEVED_FOR = timedelta(minutes=5)
+"""A credit that was read longer ago says nothing about now, and refuses nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What an account could spend when it was asked. USD."""
+
+    amount: Decimal
+    read_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """What a live session costs until its end."""
+
+    provider: str
+    price_per_hour: Decimal
+    begins_at: datetime
+    ends_at: datetime
+
+    def cost_after(self, instant: datetime) -> Decimal:
+        """USD from `instant` on."""
+        left = self.ends_at - max(self.begins_at, instant)
+        return price_of(self.price_per_hour, max(left, timedelta(0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """An account's credit, and how much of it live sessions need until their ends. USD."""
+
+    credit: Decimal
+    committed: Decimal = Decimal(0)
+
+    def pays(self, cost: Decimal) -> bool:
+        """Whether the credit is enough for `cost` beside what live sessions need."""
+        return self.committed + cost <= self.credit
+
+
+def commitment_of(session: Session) -> Commitment | None:
+    """What the session costs until its end; None where its end was asked for."""
+    if session.wanted is Wanted.GONE:
+        return None
+    return Commitment(
+        provider=session.offer.provider,
+        price_per_hour=session.price_per_hour,
+        begins_at=session.created_at,
+        ends_at=min(session.expires_at, session.hard_max_at),
+    )
+
+
+def purse_of(
+    provider: str, credit: Credit | None, commitments: Iterable[Commitment], now: datetime
+) -> Purse | None:
+    """What is known of the provider's account; None where its credit is not known well enough.
+
+    The credit is that of its reading: what sessions have cost since then is not off it yet.
+    """
+    if credit is None or now - credit.read_at > BELIEVED_FOR:
+        return None
+    costs = (
+        commitment.cost_after(credit.read_at)
+        for commitment in commitments
+        if commitment.provider == provider
+    )
+    return Purse(credit.amount, sum(costs, Decimal(0)))
+
+
+def reservation_cost(offer: Offer, disk_gb: int, reservation: timedelta) -> Decimal:
+    """USD for the whole reservation of `offer` with that disk."""
+    return price_of(offer.price_with_disk(disk_gb), reservation)
+
+
+def check_purse(purse: Purse | None, provider: str, what: str, cost: Decimal) -> None:
+    """Raise InsufficientFunds, with the figures, where the credit is known and not enough.
+
+    `what` costs `cost`: "1 h of vastai-1234".
+    """
+    if purse is None or purse.pays(cost):
+        return
+    held = f", and live sessions need {_dollars(purse.committed)} of it until their ends"
+    raise InsufficientFunds(
+        f"The credit at {provider} is {_dollars(purse.credit)}{held if purse.committed else ''}; "
+        f"{what} costs {_dollars(cost)}. Pay in, or ask for less."
+    )
+
+
+def _dollars(amount: Decimal) -> str:
+    """With cents, and finer where that is needed to tell amounts apart."""
+    whole, _, fraction = f"{shown(abs(amount)):f}".partition(".")
+    sign = "-" if amount < 0 else ""
+    return f"{sign}${whole}.{fraction.rstrip('0'):0<2}"

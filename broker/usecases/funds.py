@@ -1,0 +1,184 @@
+"""What the accounts can spend: read in the background, beside what live sessions hold of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from broker.decide.funds import Commitment, Credit, Purse, commitment_of, purse_of
+from broker.model import Change, Session
+from broker.store import Store
+from broker.usecases.doors import Door
+from broker.usecases.single_flight import SingleFlight
+from providers.errors import ProviderError, RateLimited
+
+log = logging.getLogger(__name__)
+
+_FIRST_PATIENCE = 3.0
+"""Seconds that a creation in a fresh process waits for the first readings."""
+
+_SECOND_LOOK_PATIENCE = 3.0
+"""Seconds that a request which the credit cannot pay waits for a newer reading."""
+
+_FRESH_FOR = timedelta(seconds=10)
+"""A reading this young is not repeated for a request that it refuses."""
+
+_LONGEST_ORDERED_PAUSE = timedelta(hours=1)
+
+
+class _Teller:
+    """The credit of one account, read one at a time."""
+
+    def __init__(self, door: Door, now: Callable[[], datetime]) -> None:
+        self.credit: Credit | None = None
+        """As it was last read; a failure leaves it as it is."""
+        self.is_read = asyncio.Event()
+        """Whether the first reading is over, be it good or bad."""
+        self._door = door
+        self._now = now
+        self._is_failing = False
+        self._not_before: datetime | None = None
+        self._flight = SingleFlight(f"balance-{door.name}", self._read)
+
+    async def refresh(self) -> None:
+        """Read the credit now, unless the marketplace asked to be left alone for a while."""
+        if self._not_before is None or self._not_before <= self._now():
+            await self._flight.join()
+
+    async def close(self) -> None:
+        """End a reading that is under way."""
+        await self._flight.close()
+
+    async def _read(self) -> None:
+        begun_at = self._now()
+        try:
+            amount = await self._door.balance()
+        except ProviderError as error:
+            self._fail(error)
+        except Exception:
+            log.exception("The balance of %s cannot be read.", self._door.name)
+        else:
+            if amount is not None:
+                self.credit = Credit(amount, begun_at)
+            self._recover()
+        finally:
+            self.is_read.set()
+
+    def _fail(self, error: ProviderError) -> None:
+        if not self._is_failing:
+            log.warning("The balance of %s cannot be read: %s", self._door.name, error)
+        self._is_failing = True
+        if isinstance(error, RateLimited) and error.retry_after is not None:
+            self._not_before = self._now() + min(error.retry_after, _LONGEST_ORDERED_PAUSE)
+
+    def _recover(self) -> None:
+        if self._is_failing:
+            log.info("The balance of %s can be read again.", self._door.name)
+        self._is_failing = False
+        self._not_before = None
+
+
+class Funds:
+    """The credit of every account that tells it, and what live sessions hold of it."""
+
+    def __init__(
+        self, doors: Mapping[str, Door], store: Store, *, now: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._now = now
+        self._tellers = {
+            name: _Teller(door, now) for name, door in doors.items() if door.capabilities.balance
+        }
+        self._commitments: dict[str, Commitment] = {}
+        self._patience_ends: float | None = None
+
+    async def load(self) -> None:
+        """Know what the live sessions cost."""
+        overviews = await self._store.overviews(await self._store.open_ids())
+        for overview in overviews.values():
+            self.hold(overview.session)
+
+    async def refresh(self) -> None:
+        """Read the credit of every account now."""
+        await asyncio.gather(*(teller.refresh() for teller in self._tellers.values()))
+
+    async def ready(self) -> None:
+        """Wait for the first readings, a few seconds at most after the first such wait."""
+        unread = [one.is_read for one in self._tellers.values() if not one.is_read.is_set()]
+        if not unread:
+            return
+        if self._patience_ends is None:
+            self._patience_ends = asyncio.get_running_loop().time() + _FIRST_PATIENCE
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._patience_ends):
+                for is_read in unread:
+                    await is_read.wait()
+
+    async def look_again(self) -> bool:
+        """Read credits that are not quite fresh, and wait for a few seconds.
+
+        For requests that would be refused: somebody may have paid in. False where there is
+        nothing newer.
+        """
+        before = self._credits()
+        oldest = self._now() - _FRESH_FOR
+        aged = [
+            teller
+            for teller in self._tellers.values()
+            if teller.credit is not None and teller.credit.read_at < oldest
+        ]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SECOND_LOOK_PATIENCE):
+                await asyncio.gather(*(teller.refresh() for teller in aged))
+        return self._credits() != before
+
+    async def close(self) -> None:
+        """End the readings that are under way."""
+        for teller in self._tellers.values():
+            await teller.close()
+
+    def credit(self, provider: str) -> Credit | None:
+        """As it was last read; None where the account does not tell, or has not yet."""
+        return self._credits().get(provider)
+
+    @property
+    def balances(self) -> dict[str, Decimal]:
+        """Provider -> USD, of those that are known."""
+        return {name: credit.amount for name, credit in self._credits().items()}
+
+    def purses(self, *, without: str | None = None) -> dict[str, Purse]:
+        """What every account has left whose credit is known; the others are not limited.
+
+        `without` is a session that holds nothing for once.
+        """
+        now = self._now()
+        commitments = [one for key, one in self._commitments.items() if key != without]
+        found = {
+            name: purse_of(name, credit, commitments, now)
+            for name, credit in self._credits().items()
+        }
+        return {name: purse for name, purse in found.items() if purse is not None}
+
+    def hold(self, session: Session) -> None:
+        """Set aside what the session costs until its end, or give it free where it ends."""
+        commitment = None if session.is_final else commitment_of(session)
+        if commitment is None:
+            self.free(session.id)
+        else:
+            self._commitments[session.id] = commitment
+
+    def free(self, session_id: str) -> None:
+        """Nothing is held for the session any more."""
+        self._commitments.pop(session_id, None)
+
+    def session_changed(self, _: Change, session: Session) -> None:
+        """A journal tells of every change."""
+        self.hold(session)
+
+    def _credits(self) -> dict[str, Credit]:
+        tellers = self._tellers.items()
+        return {name: teller.credit for name, teller in tellers if teller.credit is not None}
