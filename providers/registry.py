@@ -24,6 +24,22 @@ async def _simulator(options: Options, data_dir: Path, now: Now) -> Provider:
     return await open_simulator(SimulatorOptions(data_dir=data_dir, faults=faults, **chosen), now)
 
 
+async def _vastai(options: Options, data_dir: Path, now: Now) -> Provider:  # noqa: ARG001
+    from providers.vastai import VastaiOptions, open_vastai
+
+    key = options["api_key"].get_secret_value()
+    return await open_vastai(VastaiOptions(key, options["api_url"], options["pace"]), now)
+
+
+def _vastai_problems(options: Options) -> Iterator[tuple[str, str]]:
+    if options["api_key"] is None:
+        return
+    from providers.vastai import has_sdk
+
+    if not has_sdk():
+        yield "api_key", "needs the official client: pip install 'gpu-broker[vastai]'"
+
+
 def _simulator_problems(options: Options) -> Iterator[tuple[str, str]]:
     if not (options["faults"] or options["market_file"]):
         return
@@ -42,10 +58,12 @@ def _simulator_problems(options: Options) -> Iterator[tuple[str, str]]:
 
 
 FACTORIES: Mapping[str, Factory] = {
+    "vastai": _vastai,
     "simulator": _simulator,
 }
 
 _CHECKS: Mapping[str, Callable[[Options], Iterator[tuple[str, str]]]] = {
+    "vastai": _vastai_problems,
     "simulator": _simulator_problems,
 }
 

@@ -6,11 +6,12 @@ null, may override what a template brings. Its limits are in docs/wire/vastai.md
 
 from __future__ import annotations
 
+import json
 import shlex
 from dataclasses import dataclass
 
 from providers.base import LaunchMode, LaunchSpec
-from providers.errors import InvalidRequest, OutcomeUnknown
+from providers.errors import BadResponse, InvalidRequest
 from providers.vastai.fields import as_row, cleaned, identity
 
 DEFAULT_IMAGE = "nvidia/cuda:12.2.2-base-ubuntu22.04"
@@ -32,9 +33,9 @@ _MOST_PORTS = 64
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """What an answer to the creating call says."""
+    """The instance that an answer to the creating call names."""
 
-    instance_id: str | None
+    instance_id: str
     """The instance that was made; it costs money, started or not, until it is destroyed."""
     is_started: bool
     """False: what was made is refused, and must be destroyed."""
@@ -73,20 +74,23 @@ def present_creation(spec: LaunchSpec) -> dict[str, object]:
     return body
 
 
-def parse_creation(payload: object) -> Creation:
-    """The answer to the creating call, whatever its status.
+def parse_creation(text: str) -> Creation | None:
+    """What an answer to the creating call says was made, whatever its status; None: nothing.
 
-    No instance where the marketplace says that it failed and names none. Raises
-    `OutcomeUnknown` where it says neither.
+    An instance may have been made all the same: only a refusal says that it was not. Raises
+    `BadResponse` where it cannot be told which one was made.
     """
-    row = as_row(payload) or {}
+    try:
+        row = as_row(json.loads(text)) or {}
+    except (ValueError, RecursionError):
+        return None
+    if row.get("new_contract") is None:
+        return None
     instance_id = identity(row, "new_contract")
+    if instance_id is None:
+        raise BadResponse("The marketplace's answer does not name the machine that was made.")
     detail = cleaned(row.get("msg")) or cleaned(row.get("error"))
-    if instance_id is not None:
-        return Creation(instance_id, row.get("success", True) is True, detail)
-    if row.get("success") is False and row.get("new_contract") is None:
-        return Creation(None, is_started=False, detail=detail)
-    raise OutcomeUnknown
+    return Creation(instance_id, row.get("success", True) is True, detail)
 
 
 def _onstart(spec: LaunchSpec) -> str:

@@ -43,6 +43,11 @@ _MARGIN = 1.05
 _CALLS_AT_ONCE = 4
 
 
+def search_interval(pace: float) -> timedelta:
+    """The least time between two searches at this pace."""
+    return timedelta(seconds=_SECONDS[Call.SEARCH] * _MARGIN * pace)
+
+
 def open_pacer(pace: float) -> Pacer:
     """The documented intervals times `pace`; 0 is without any."""
     lanes = {
