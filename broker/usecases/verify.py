@@ -10,6 +10,7 @@ from typing import Any
 
 from broker.decide import moves
 from broker.decide.boot import Wrong, judge_failure, judge_price, said_of
+from broker.decide.money import shown
 from broker.decide.pauses import growing
 from broker.decide.proof import Verification, judge_gpus
 from broker.model import Access, Attempt, Change, Reason, Session, Wanted
@@ -185,7 +186,7 @@ class Verifier:
     async def _note_price(self, session: Session, attempt: Attempt, instance: Instance) -> None:
         """Write down what the provider charges, also for a machine that is left because of it."""
         tools, price = self._tools, instance.price_per_hour
-        if price is not None and price != attempt.price_per_hour:
+        if price is not None and shown(price) != shown(attempt.price_per_hour):
             await tools.journal.apply(
                 session.id, lambda s, a: moves.reprice(s, a, price, tools.now())
             )

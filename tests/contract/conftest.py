@@ -16,6 +16,10 @@ from providers.label import Label
 from providers.simulator import Fault, SimulatorOptions, SimulatorProvider, open_simulator
 from providers.simulator.faults import Operation, Word
 from providers.simulator.keeper import LOG_NAME
+from providers.vastai import VastaiOptions, VastaiProvider, open_vastai
+from tests.vast_wire import Misfortune, VastWire, open_vast_wire
+from tests.vast_wire import Operation as VastOperation
+from tests.vast_wire import Word as VastWord
 
 START = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 Open = Callable[[], Awaitable[SimulatorProvider]]
@@ -94,6 +98,34 @@ class SimulatorScene:
         self.provider.faults.add(Fault(Word.SLOW, Operation.GET, calls, timedelta(hours=1)))
 
 
+@dataclass
+class VastaiScene:
+    """An account at the wire-level simulator of Vast.ai, without SSH."""
+
+    provider: VastaiProvider
+    wire: VastWire
+    clock: Clock
+
+    def let_boot(self) -> None:
+        self.clock.forward(60)
+
+    def fail(self, operation: str) -> None:
+        failures = {
+            # Any other failure of a creation leaves open whether a machine was made.
+            "create": Misfortune(VastWord.NO_CREDIT),
+            "list": Misfortune(VastWord.ERROR),
+            "get": Misfortune(VastWord.ERROR, VastOperation.SHOW),
+            "destroy": Misfortune(VastWord.ERROR, VastOperation.DESTROY),
+        }
+        self.wire.misfortunes.add(failures[operation])
+
+    def lose_reply(self, operation: str) -> None:
+        self.wire.misfortunes.add(Misfortune(VastWord.REPLY_RESET, VastOperation(operation)))
+
+    def stall(self, calls: int) -> None:
+        self.wire.misfortunes.add(Misfortune(VastWord.HANGS, VastOperation.SHOW, times=calls))
+
+
 @pytest.fixture
 def clock() -> Clock:
     """The time of the simulated market."""
@@ -109,14 +141,29 @@ async def simulator(tmp_path: Path, clock: Clock) -> AsyncIterator[SimulatorProv
     await provider.close()
 
 
-@pytest.fixture(params=["simulator"])
-async def scene(
-    request: pytest.FixtureRequest, simulator: SimulatorProvider, clock: Clock
-) -> Scene:
+@pytest.fixture
+async def vast_wire(tmp_path: Path, clock: Clock) -> AsyncIterator[VastWire]:
+    """The API of Vast.ai on loopback, without SSH, by the clock of this test."""
+    async with open_vast_wire(tmp_path / "vast", now=clock, ssh=False) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def vastai(vast_wire: VastWire, clock: Clock) -> AsyncIterator[VastaiProvider]:
+    """The account there, asked without pauses."""
+    options = VastaiOptions(vast_wire.api_key, vast_wire.url, pace=0)
+    provider = await open_vastai(options, clock)
+    yield provider
+    await provider.close()
+
+
+@pytest.fixture(params=["simulator", "vastai"])
+def scene(request: pytest.FixtureRequest, clock: Clock) -> Scene:
     """Every adapter in turn."""
-    scenes: dict[str, Scene] = {"simulator": SimulatorScene(simulator, clock)}
-    name: str = request.param
-    return scenes[name]
+    provider = request.getfixturevalue(request.param)
+    if isinstance(provider, VastaiProvider):
+        return VastaiScene(provider, request.getfixturevalue("vast_wire"), clock)
+    return SimulatorScene(provider, clock)
 
 
 @pytest.fixture
