@@ -11,18 +11,15 @@ import aiohttp
 import pytest
 
 from tests.contract.conftest import Clock
-from tests.contract.vast_customers import PLAIN, Customer
-from tests.vast_wire import Misfortune, Word, open_vast_wire
+from tests.contract.vast_customers import PLAIN, Customer, still_customer
+from tests.vast_wire import Misfortune, Word
 
 
 @pytest.fixture
 async def customer(tmp_path: Path, clock: Clock) -> AsyncIterator[Customer]:
-    """A customer of a market that stands still; no machine is behind its instances."""
-    async with (
-        open_vast_wire(tmp_path, now=clock, ssh=False, offers=200) as wire,
-        aiohttp.ClientSession() as http,
-    ):
-        yield Customer(wire, http)
+    """A customer of a large market that stands still."""
+    async with still_customer(tmp_path, clock, offers=200) as somebody:
+        yield somebody
 
 
 async def test_a_search_tells_at_most_64_rows_whatever_is_asked_for(customer: Customer) -> None:

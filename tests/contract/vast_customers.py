@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from tests.vast_wire import VastWire
+from tests.vast_wire import VastWire, open_vast_wire
 from tests.waiting import eventually
 
 PLAIN = {"image": "ubuntu:22.04", "disk": 20, "runtype": "ssh_direct", "cancel_unavail": True}
@@ -52,6 +56,16 @@ class Customer:
         """The answer to the list of instances."""
         return await self.ask("GET", f"/api/v1/instances/{query}")
 
+    async def destroy(self, machine: int) -> tuple[int, Any]:
+        """The answer to a destruction."""
+        return await self.ask("DELETE", f"/api/v0/instances/{machine}/")
+
+    async def show(self, machine: int) -> Any:
+        """What the service tells of one machine; None when it is gone."""
+        status, body = await self.ask("GET", f"/api/v0/instances/{machine}/?owner=me")
+        assert status == 200, body
+        return body["instances"]
+
     async def until(self, machine: int, status: str) -> Any:
         """The row of a machine as soon as it has this status."""
 
@@ -60,3 +74,15 @@ class Customer:
             return row if row and row["actual_status"] == status else None
 
         return await eventually(look)
+
+
+@asynccontextmanager
+async def still_customer(
+    data_dir: Path, now: Callable[[], datetime], **options: Any
+) -> AsyncIterator[Customer]:
+    """A customer of a service that has its time from the test, and no machines."""
+    async with (
+        open_vast_wire(data_dir, now=now, ssh=False, **options) as wire,
+        aiohttp.ClientSession() as http,
+    ):
+        yield Customer(wire, http)

@@ -89,6 +89,9 @@ class Gate:
             response = answer or await handler(request)
         except Refused as refused:
             response = refused.response()
+        except web.HTTPBadRequest as refused:
+            # Raised ones name a charset.
+            response = _raw(refused.status, refused.text or "")
         return await self._spoil(request, response, spoilt) if spoilt else response
 
     async def _note(self, request: web.Request, operation: Operation) -> None:

@@ -253,4 +253,4 @@ def _kind(word: Word) -> str:
         return "instead"
     if word in SPOILT:
         return "spoilt"
-    return "own" if word in OWN and word is not Word.QUOTA else _ASPECTS.get(word, word)
+    return "own" if word in OWN else _ASPECTS.get(word, word)
