@@ -118,7 +118,7 @@ class InventoryRoutes(Resource):
         inventory.require_offers(wanted.provider)
         found = inventory.search(wanted, query.sort)
         offers = [present_offer(row) for row in found[query.offset : query.offset + query.limit]]
-        warnings = [*inventory.warnings(), *self._advice(query, template)]
+        warnings = [*inventory.warnings(), *self._advice(query, template, found)]
         body: shapes.Offers = {
             "offers": offers,
             "count": len(offers),
@@ -167,9 +167,11 @@ class InventoryRoutes(Resource):
             )
         return template
 
-    def _advice(self, query: InventoryQuery, template: Template | None) -> Iterable[Warned]:
+    def _advice(
+        self, query: InventoryQuery, template: Template | None, found: Iterable[Listed]
+    ) -> Iterable[Warned]:
         if template is not None:
-            yield from warnings_about(template)
+            yield from warnings_about(template, [row.offer for row in found])
         for name, similar in near_misses(query.gpu_type or "", self._inventory.gpu_types).items():
             message = f"No offer is a plain {name!r}; {name}* takes these: {', '.join(similar)}."
             yield Warned("gpu_type_not_offered", message)

@@ -7,10 +7,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 from broker.decide.images import plan_image
-from broker.decide.select import Needs, unsupported
+from broker.decide.select import Needs, has_ports, unsupported
+from broker.decide.templates import unmet
 from broker.errors import CapabilityUnsupported, Detail, ValidationFailed
 from broker.model import Request
 from providers.base import INCLUDED_DISK_GB, Capabilities, Offer, Template
+
+_LONGEST_LIST = 300
 
 
 def complete(request: Request, template: Template | None, disk_gb: int | None) -> Request:
@@ -41,8 +44,14 @@ def check_offer(offer: Offer, needs: Needs, capabilities: Capabilities) -> None:
         problems.append(Detail("reservation_hours", f"the offer is there for {hours:g} h at most"))
     if offer.max_disk_gb is not None and needs.disk_gb > offer.max_disk_gb:
         problems.append(Detail("disk_gb", f"the offer has {offer.max_disk_gb} GB at most"))
+    if not has_ports(offer, needs):
+        can = f"its host can publish {offer.direct_ports} ports, that of SSH among them"
+        problems.append(Detail("exposed_ports", can))
     if needs.template_provider not in (None, offer.provider):
         problems.append(Detail("template_hash_id", f"is not a template of {offer.provider}"))
+    elif missed := unmet(needs.conditions, offer):
+        named = "; ".join(map(str, missed))[:_LONGEST_LIST]
+        problems.append(Detail("template_hash_id", f"the offer does not meet: {named}"))
     if problems:
         raise ValidationFailed("The offer cannot serve this request.", details=problems)
 

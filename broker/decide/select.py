@@ -15,6 +15,8 @@ from broker.decide.templates import Condition, parse_conditions
 from broker.model import Confidential, Criteria, Request, RetryScope, StoragePolicy
 from providers.base import INCLUDED_DISK_GB, Capabilities, LaunchMode, Offer, Template
 
+SSH_PORT = 22
+
 _DEARER_AT_MOST = Decimal("1.25")
 """How much a stand-in may cost where the consumer named no price."""
 
@@ -42,6 +44,8 @@ class Needs:
     features: tuple[Feature, ...] = ()
     template_provider: str | None = None
     conditions: tuple[Condition, ...] = ()
+    direct_ports: int = 0
+    """To be published, SSH's own among them; 0 where a way around will do."""
 
 
 def needs_of(
@@ -70,6 +74,7 @@ def needs_of(
         features=tuple(feature for feature, value in asked.items() if value),
         template_provider=template.provider if template else None,
         conditions=parse_conditions(template).conditions if template else (),
+        direct_ports=len({*request.exposed_ports, SSH_PORT}) if request.exposed_ports else 0,
     )
 
 
@@ -107,9 +112,15 @@ def fits(
         and _is_payable(offer, needs, purses)
         and not offer.interruptible
         and (offer.max_disk_gb is None or offer.max_disk_gb >= needs.disk_gb)
+        and has_ports(offer, needs)
         and (offer.max_duration is None or offer.max_duration >= needs.reservation)
         and (listed.passed_over_until is None or listed.passed_over_until <= now)
     )
+
+
+def has_ports(offer: Offer, needs: Needs) -> bool:
+    """Whether as many ports can be published as are needed, as far as is known."""
+    return offer.direct_ports is None or offer.direct_ports >= needs.direct_ports
 
 
 def _is_payable(offer: Offer, needs: Needs, purses: Mapping[str, Purse]) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
@@ -30,14 +31,18 @@ class Condition:
     values: tuple[Term, ...]
     """One, or for `in` and `notin` any number."""
 
+    def __str__(self) -> str:
+        """`cuda_max_good gte 12.9`."""
+        return f"{self.field} {self.operator} {', '.join(map(str, self.values))}"
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The conditions of a template: those that offers can be held against, and the others."""
+    """The conditions of a template: those that make sense, and the others."""
 
     conditions: tuple[Condition, ...] = ()
     unjudged: tuple[str, ...] = ()
-    """Names of the conditions that our offers do not tell enough about."""
+    """Names of the conditions that cannot be understood."""
     is_readable: bool = True
 
 
@@ -81,14 +86,44 @@ def parse_conditions(template: Template) -> Asked:
     return Asked(tuple(conditions), tuple(unjudged))
 
 
-def holds(condition: Condition, offer: Offer) -> bool:
-    """Whether `offer` meets `condition`; what is unknown of an offer never does."""
-    term = _READ[condition.field](offer)
+def judge(condition: Condition, offer: Offer) -> bool | None:
+    """Whether `offer` meets `condition`; None where it does not tell what would have to be known.
+
+    What every offer tells here (`_READ`) is always judged: unknown, it is not met.
+    """
+    is_ours = condition.field in _READ
+    term = _term(condition.field, offer)
     if term is None:
-        return False
+        return False if is_ours else None
+    pairs = [_comparable(condition.field, term, value) for value in condition.values]
+    known = [pair for pair in pairs if pair is not None]
     if condition.operator in _ONE_OF_MANY:
-        return (term in condition.values) is _ONE_OF_MANY[condition.operator]
-    return bool(_COMPARE[condition.operator](term, condition.values[0]))
+        is_one = any(own == value for own, value in known)
+        return (
+            None if condition.values and not known else is_one is _ONE_OF_MANY[condition.operator]
+        )
+    if not known or (condition.operator in _ORDERS and not _is_ordered(known[0])):
+        return None
+    return bool(_COMPARE[condition.operator](*known[0]))
+
+
+def holds(condition: Condition, offer: Offer) -> bool:
+    """Whether `offer` meets `condition`, or does not tell."""
+    return judge(condition, offer) is not False
+
+
+def unmet(conditions: Iterable[Condition], offer: Offer) -> tuple[Condition, ...]:
+    """The conditions that `offer` does not meet."""
+    return tuple(condition for condition in conditions if not holds(condition, offer))
+
+
+def untold(conditions: Iterable[Condition], offers: Collection[Offer]) -> tuple[str, ...]:
+    """Names of the conditions that some of the offers do not tell enough about."""
+    return tuple(
+        condition.field
+        for condition in conditions
+        if any(judge(condition, offer) is None for offer in offers)
+    )
 
 
 _COMPARE: Mapping[str, Callable[[Term, Term], object]] = {
@@ -99,6 +134,7 @@ _COMPARE: Mapping[str, Callable[[Term, Term], object]] = {
     "lt": operator.lt,
     "lte": operator.le,
 }
+_ORDERS = frozenset({"gt", "gte", "lt", "lte"})
 _ONE_OF_MANY = {"in": True, "notin": False}
 
 
@@ -110,8 +146,8 @@ def _parse_tests(name: str, tests: Mapping[str, object]) -> list[Condition] | No
 
 
 def _parse_test(name: str, word: str, value: object) -> Condition | None:
-    parse = _PARSE.get(name)
-    if parse is None or word not in (_COMPARE.keys() | _ONE_OF_MANY.keys()):
+    parse = _PARSE.get(name, _parse_term)
+    if word not in (_COMPARE.keys() | _ONE_OF_MANY.keys()):
         return None
     listed = value if isinstance(value, list) and word in _ONE_OF_MANY else [value]
     terms = [parse(item) for item in listed]
@@ -119,8 +155,13 @@ def _parse_test(name: str, word: str, value: object) -> Condition | None:
     return Condition(name, word, known) if len(known) == len(terms) else None
 
 
+def _parse_term(value: object) -> Term | None:
+    """A value whose kind the field's own will decide."""
+    return value if isinstance(value, bool | str) else _parse_number(value)
+
+
 def _parse_number(value: object) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
     try:
         number = Decimal(str(value))
@@ -140,6 +181,57 @@ def _parse_flag(value: object) -> bool | None:
     if isinstance(value, bool):
         return value
     return _FLAG_WORDS.get(value) if isinstance(value, str) else None
+
+
+def _parse_version(value: object) -> Decimal | None:
+    """`535.86.05` as 535086005, a number that is this already, or only the beginning: `550`."""
+    text = str(value).strip()
+    parts = _VERSION.fullmatch(text)
+    if parts is None:
+        return None
+    major, minor, patch = (int(part) for part in parts.groups("0"))
+    is_packed = major >= _LEAST_PACKED_VERSION and parts[2] is None
+    return Decimal(major if is_packed else (major * 1000 + minor) * 1000 + patch)
+
+
+_VERSION = re.compile(r"(\d{1,10})(?:\.(\d{1,3}))?(?:\.(\d{1,3}))?")
+_LEAST_PACKED_VERSION = 1_000_000
+
+
+def _term(field: str, offer: Offer) -> Term | None:
+    """What the offer tells of a field: in the marketplace's own words, else in ours."""
+    told = _PARSE.get(field, _parse_term)(offer.traits.get(field))
+    return _READ[field](offer) if told is None and field in _READ else told
+
+
+def _comparable(field: str, own: Term, value: Term) -> tuple[Term, Term] | None:
+    """The offer's own term and a condition's value as terms of one kind; None if they are not."""
+    if field in _VERSIONS:
+        return _both(_parse_version(own), _parse_version(value))
+    if isinstance(own, bool):
+        return _both(own, _FLAGS.get(_word(value)))
+    if isinstance(own, Decimal):
+        return _both(own, Decimal(value) if isinstance(value, bool) else _parse_number(value))
+    if own.count(".") > 1:
+        return _both(_parse_version(own), _parse_version(value))
+    return _both(_parse_number(own), _parse_number(value)) or (_word(own), _word(value))
+
+
+def _both(own: Term | None, value: Term | None) -> tuple[Term, Term] | None:
+    return None if own is None or value is None else (own, value)
+
+
+def _is_ordered(pair: tuple[Term, Term]) -> bool:
+    return all(isinstance(term, Decimal) for term in pair)
+
+
+def _word(term: Term) -> str:
+    """Words are compared in any spelling of the marketplace's tools."""
+    return str(term).casefold().replace("_", " ").strip()
+
+
+_VERSIONS = frozenset({"driver_version", "driver_vers"})
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def _number(value: float | None) -> Decimal | None:

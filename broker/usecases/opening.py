@@ -36,6 +36,7 @@ from broker.usecases.opened import Opened, require_opened, stale, warnings_about
 from broker.usecases.receipts import Turn
 from broker.usecases.repeating import Repeating
 from broker.usecases.rules import Secrets
+from broker.usecases.templates import warnings_about as conditions_not_applied
 from broker.usecases.workers import Workers
 from providers.base import Offer, Template
 from providers.label import SESSION_ID_PREFIX
@@ -105,6 +106,8 @@ class Opening:
         # What was unknown when the answer was due is told, though it may be known by now.
         told_of = change.attempt if change is not None and change.attempt else attempt
         warnings = warnings_about(session, told_of, is_settled=change is not None)
+        if template is not None:
+            warnings += tuple(conditions_not_applied(template, [offer]))
         return Opened(overview, told, warnings)
 
     def misnamed(self, given: Mapping[str, object]) -> Iterable[Detail]:

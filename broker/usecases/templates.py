@@ -1,14 +1,14 @@
-"""The templates of all providers that have some: fetched rarely, kept for an hour."""
+"""The templates of all providers that have some: fetched rarely, kept for hours."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from broker.decide.templates import TemplateFilter, holds, parse_conditions
+from broker.decide.templates import TemplateFilter, parse_conditions, unmet, untold
 from broker.errors import Detail, NotFound, ProviderUnavailable
 from broker.model import Warned
 from broker.usecases.doors import Door, misnamed_provider
@@ -18,7 +18,9 @@ from providers.errors import ProviderError
 
 log = logging.getLogger(__name__)
 
-_KEPT = timedelta(hours=1)
+_KEPT = timedelta(hours=4)
+_KEPT_FOR_STRANGERS = timedelta(minutes=1)
+"""Templates older than this are fetched again where one is asked for that is not among them."""
 _PAUSE_AFTER_ERROR = timedelta(seconds=30)
 _PATIENCE = 10.0
 """Seconds that a consumer waits for a provider's templates; they go on being fetched."""
@@ -34,6 +36,7 @@ class _Shelf:
         self.is_failing = False
         self._door = door
         self._now = now
+        self._asked_at: datetime | None = None
         self._due_at: datetime | None = None
         self._flight = SingleFlight(f"templates-{door.name}", self._fetch)
 
@@ -47,10 +50,18 @@ class _Shelf:
         except TimeoutError:
             self.is_failing = True
 
+    def renew(self) -> bool:
+        """Let the templates be fetched with the next look, unless they were asked for just now."""
+        if self._asked_at is None or self._now() - self._asked_at < _KEPT_FOR_STRANGERS:
+            return False
+        self._due_at = None
+        return True
+
     async def close(self) -> None:
         await self._flight.close()
 
     async def _fetch(self) -> None:
+        self._asked_at = self._now()
         try:
             self.templates = tuple(await self._door.list_templates())
         except ProviderError as error:
@@ -102,13 +113,19 @@ class Templates:
 
     async def get(self, hash_id: str) -> Template:
         """One template; raises NotFound, or ProviderUnavailable."""
-        listed = await self.list()
-        for template in listed.templates:
-            if template.hash_id == hash_id:
-                return template
+        found = await self._find(hash_id)
+        if found is None:
+            renewed = [shelf.renew() for shelf in self._shelves]
+            found = await self._find(hash_id) if any(renewed) else None
+        if found is not None:
+            return found
         if any(shelf.templates is None for shelf in self._shelves):
             raise ProviderUnavailable("Not all templates can be read now, and this may be one.")
         raise NotFound("There is no such template: list the templates for those there are.")
+
+    async def _find(self, hash_id: str) -> Template | None:
+        listed = await self.list()
+        return next((one for one in listed.templates if one.hash_id == hash_id), None)
 
     def has_any(self, provider: str) -> bool:
         """Whether the provider publishes templates at all."""
@@ -144,7 +161,7 @@ def _accepts(template: Template, offer: Offer) -> bool:
     return (
         template.provider == offer.provider
         and (offer.max_disk_gb is None or disk <= offer.max_disk_gb)
-        and all(holds(c, offer) for c in parse_conditions(template).conditions)
+        and not unmet(parse_conditions(template).conditions, offer)
     )
 
 
@@ -154,14 +171,15 @@ def _warning(shelf: _Shelf) -> Warned:
     return Warned("provider_unavailable", message)
 
 
-def warnings_about(template: Template) -> list[Warned]:
-    """What of the template's conditions offers cannot be held against."""
+def warnings_about(template: Template, offers: Collection[Offer]) -> list[Warned]:
+    """What of the template's conditions these offers cannot be held against."""
     asked = parse_conditions(template)
     if not asked.is_readable:
         message = "The conditions of the template cannot be read; none of them was applied."
         return [Warned("template_filter_unreadable", message)]
-    if not asked.unjudged:
+    missing = dict.fromkeys([*asked.unjudged, *untold(asked.conditions, offers)])
+    if not missing:
         return []
-    names = ", ".join(asked.unjudged)[:200]
+    names = ", ".join(missing)[:200]
     message = f"Offers do not tell enough to apply these conditions of the template: {names}."
     return [Warned("template_filter_not_applied", message)]

@@ -44,6 +44,25 @@ async def _starting(folder: Any, faults: list[dict[str, Any]]) -> AsyncIterator[
         yield Broker(started.url, started.parts, client)
 
 
+async def test_an_offer_that_its_template_does_not_want_is_refused_before_renting(
+    market_only: Broker,
+) -> None:
+    """With the conditions that it does not meet; a warning names those that cannot be judged."""
+    vllm, ollama = "a3c95e20b7d84f1c9e6d2b8f4a7c1053", "5d1f0c7be2a94e6f8a3b6c9d0e1f2a34"
+    (small,) = await offers(market_only, 1, gpu_type="RTX 3060")
+    status, body = await market_only.rent(offer_id=small["id"], template_hash_id=vllm)
+
+    assert (400, "validation_error") == (status, body["code"])
+    assert named(body) == {"template_hash_id"}
+    assert "gpu_ram gte 24000" in body["details"][0]["message"]
+    _, listed = await market_only.call("GET", "/api/v1/sessions")
+    assert listed["total"] == 0
+    status, body = await market_only.rent(offer_id=small["id"], template_hash_id=ollama)
+    assert status == 201
+    assert [warning["code"] for warning in body["warnings"]] == ["template_filter_not_applied"]
+    assert "cpu_arch" in body["warnings"][0]["message"]
+
+
 async def test_every_wrong_field_is_named(market_only: Broker) -> None:
     """Not only the first; and nothing is recorded."""
     status, body = await market_only.rent(

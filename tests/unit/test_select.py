@@ -124,6 +124,26 @@ def test_an_offer_that_is_passed_over_is_not_chosen_until_its_time_is_over() -> 
     assert choose([row], Criteria(), needs, can, NOW + minutes(1)) is row
 
 
+@pytest.mark.parametrize(
+    ("direct_ports", "exposed_ports", "fits"),
+    [
+        (0, (), True),
+        (None, (80, 81), True),
+        (2, (80,), True),
+        (1, (80,), False),
+        (1, (22,), True),
+        (2, (80, 81), False),
+    ],
+)
+def test_an_offer_has_room_for_the_ports_asked_for_and_that_of_ssh(
+    direct_ports: int | None, exposed_ports: tuple[int, ...], fits: bool
+) -> None:
+    """Where none is asked for, SSH finds another way; what is not known keeps nobody away."""
+    offer = an_offer("1", direct_ports=direct_ports)
+
+    assert chosen(offer, exposed_ports=exposed_ports) == ("1" if fits else None)
+
+
 def test_an_offer_that_its_account_cannot_pay_is_passed_over() -> None:
     """The whole reservation with the disk asked for counts; an account that tells nothing pays."""
     cheap, dear = an_offer("1", price="0.5"), an_offer("2", price="0.9", provider="other")

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from broker.decide.templates import holds, parse_conditions
+from broker.decide.templates import holds, parse_conditions, unmet, untold
 from providers.docker_flags import parse_docker_flags
 from tests.offers import a_template, an_offer
 
@@ -55,10 +55,88 @@ def test_what_is_unknown_of_an_offer_never_meets_a_condition() -> None:
     assert not is_met({"verified": {"notin": [False]}}, verified=None)
 
 
+TRAITS = {
+    "cpu_arch": "amd64",
+    "cpu_name": "AMD EPYC_7642",
+    "cpu_ram": 64393.0,
+    "driver_version": 535183001,
+    "direct_port_count": 4,
+    "has_avx": 1,
+    "os_version": "22.04",
+    "static_ip": True,
+    "kernel": "6.8.49",
+    "gpu_ram": 24564.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"cpu_arch": {"in": ["arm64", "AMD64"]}}, True),
+        ({"cpu_arch": {"notin": ["arm64", "amd64"]}}, False),
+        ({"cpu_arch": {"in": []}}, False),
+        ({"cpu_arch": {"neq": "arm64"}}, True),
+        ({"cpu_arch": "arm64"}, False),
+        ({"cpu_name": {"eq": "AMD_EPYC 7642"}}, True),
+        ({"cpu_ram": {"gte": 64000}}, True),
+        ({"cpu_ram": {"gte": "65000.5"}}, False),
+        ({"direct_port_count": {"in": ["3", 4.0]}}, True),
+        ({"has_avx": {"eq": True}}, True),
+        ({"has_avx": {"eq": "1"}}, True),
+        ({"static_ip": {"eq": True}}, True),
+        ({"static_ip": {"eq": "false"}}, False),
+        ({"static_ip": {"neq": 0}}, True),
+        ({"os_version": {"gte": 20.04}}, True),
+        ({"os_version": {"eq": "22.04"}}, True),
+        ({"driver_version": {"gte": "535.86.05"}}, True),
+        ({"driver_version": {"gte": "535.183.02"}}, False),
+        ({"driver_version": {"gte": 535086005}}, True),
+        ({"driver_version": {"gte": "535190000"}}, False),
+        ({"driver_version": {"gte": 550}}, False),
+        ({"driver_version": {"lt": "535.9"}}, False),
+        ({"kernel": {"gte": "6.8.50"}}, False),
+        ({"kernel": {"gte": "6.10"}}, False),
+        ({"kernel": {"gte": "6.8"}}, True),
+        ({"gpu_ram": {"gte": 24576}}, False),
+        ({"num_gpus": {"eq": 1}}, True),
+    ],
+)
+def test_what_only_the_marketplace_tells_of_an_offer_is_judged_by_its_kind(
+    filters: dict[str, Any], expected: bool
+) -> None:
+    """Numbers, numbers as text, flags, words in any spelling, versions; its own figures first."""
+    assert expected == is_met(filters, traits=TRAITS)
+
+
 @pytest.mark.parametrize(
     "filters",
     [
-        {"cpu_arch": {"in": ["amd64"]}},
+        {"gpu_max_power": {"gte": 300}},
+        {"cpu_arch": {"gte": "amd"}},
+        {"cpu_ram": {"gte": "much"}},
+        {"static_ip": {"gt": False}},
+        {"static_ip": {"in": ["perhaps"]}},
+        {"driver_version": {"gte": "new"}},
+    ],
+)
+def test_what_an_offer_does_not_tell_is_named_and_keeps_nobody_away(
+    filters: dict[str, Any],
+) -> None:
+    """Not applied, never silently."""
+    asked = parse_conditions(a_template(extra_filters=orjson.dumps(filters).decode()))
+    offers = [an_offer("1", traits=TRAITS), an_offer("2", traits=TRAITS)]
+
+    assert unmet(asked.conditions, offers[0]) == ()
+    assert untold(asked.conditions, offers) == tuple(filters)
+    assert untold(asked.conditions, []) == ()
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"cpu_arch": {"like": ["amd64"]}},
+        {"cpu_arch": {"in": ["amd64", {}]}},
+        {"cpu_arch": None},
         {"cuda_max_good": {"roughly": 12}},
         {"cuda_max_good": {"gte": "new"}},
         {"cuda_max_good": {"gte": [12]}},

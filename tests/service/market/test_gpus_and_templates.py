@@ -96,10 +96,12 @@ async def test_templates_are_listed_by_what_they_are(
     assert len(names) == listed["count"]
 
 
-async def test_templates_are_fetched_once_an_hour(client: Client, site: Site) -> None:
+async def test_templates_are_fetched_every_few_hours(client: Client, site: Site) -> None:
     """However often they are asked for, and again after a while."""
     for _ in range(3):
         assert (await get(client, "templates"))["count"] == 2
+    site.clock.pass_by(hours=3)
+    await get(client, "templates")
     assert site.markets[0].readings == 2
     site.clock.pass_by(hours=1)
     await get(client, "templates")
@@ -112,12 +114,27 @@ async def test_templates_that_cannot_be_fetched_again_are_shown_as_they_were(
     """With a warning; and the provider is left alone for half a minute."""
     await get(client, "templates")
     site.markets[0].error = Unavailable()
-    site.clock.pass_by(hours=1)
+    site.clock.pass_by(hours=4)
     for _ in range(3):
         body = await get(client, "templates")
         assert body["count"] == 2
         assert [warning["code"] for warning in body["warnings"]] == ["provider_unavailable"]
     assert site.markets[0].readings == 3
+
+
+async def test_a_template_that_was_just_made_is_found(client: Client, site: Site) -> None:
+    """Whoever asks for one that is not known has them fetched again, once a minute at most."""
+    cloud = site.markets[0]
+    await get(client, "templates")
+    cloud.templates = (*cloud.templates, a_template(hash_id="new", provider="cloud"))
+    before = cloud.readings
+
+    assert (await refused(client, "templates/new"))[0] == 404
+    assert cloud.readings == before
+    site.clock.pass_by(minutes=1)
+    assert (await get(client, "templates/new"))["hash_id"] == "new"
+    assert (await refused(client, "templates/newer"))[0] == 404
+    assert cloud.readings == before + 1
 
 
 async def test_templates_that_were_never_fetched_are_unavailable(
