@@ -1,0 +1,139 @@
+"""Keys, credit and limits of an account at Vast.ai, over the wire."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from broker.clock import utcnow
+from providers.base import Offer
+from providers.errors import (
+    RateLimited,
+    Unauthorized,
+    Unavailable,
+)
+from providers.vastai import VastaiOptions, VastaiProvider, open_vastai
+from tests.contract.conftest import Clock, a_label, a_spec
+from tests.contract.vastai_calls import Ask, rented
+from tests.vast_wire import TOO_FREQUENT, Misfortune, Operation, VastWire, Word, open_vast_wire
+
+
+@pytest.mark.parametrize("status", [401, 404])
+async def test_a_wrong_key_is_known_by_the_words_of_the_answer(
+    vastai: VastaiProvider, vast_wire: VastWire, status: int
+) -> None:
+    """Its status is sometimes that of what does not exist: no machine is gone because of it."""
+    instance_id = str(vast_wire.add_instance(label="mine"))
+    asks: list[Ask] = [
+        lambda provider: provider.list_offers(),
+        lambda provider: provider.list_instances(),
+        lambda provider: provider.get(instance_id),
+        lambda provider: provider.destroy(instance_id),
+        lambda provider: provider.balance(),
+        lambda provider: provider.list_templates(),
+        lambda provider: provider.attach_key(instance_id, "ssh-ed25519 AAAA x"),
+    ]
+    for ask in asks:
+        vast_wire.misfortunes.add(Misfortune(Word.BAD_KEY, status=status))
+        with pytest.raises(Unauthorized) as caught:
+            await ask(vastai)
+        assert vast_wire.api_key not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", TOO_FREQUENT)
+async def test_every_form_of_a_refusal_for_haste_is_understood(
+    vastai: VastaiProvider, vast_wire: VastWire, body: str
+) -> None:
+    """At pace 0 none is waited for longer than a second."""
+    vast_wire.misfortunes.add(Misfortune(Word.RATE_LIMITED, Operation.SHOW, text=body))
+    instance_id = str(vast_wire.add_instance(label="mine"))
+    with pytest.raises(RateLimited) as caught:
+        await vastai.get(instance_id)
+    assert caught.value.retry_after is not None
+    assert caught.value.retry_after <= timedelta(seconds=1)
+    assert (await vastai.get(instance_id)).id == instance_id
+
+
+async def test_calls_at_the_documented_pace_are_never_refused(tmp_path: Path) -> None:
+    """Also when many want to be made at once. All runs faster here, where a moment weighs more."""
+    async with open_vast_wire(tmp_path, now=utcnow, ssh=False, limits=0.04) as wire:
+        provider = await open_vastai(VastaiOptions(wire.api_key, wire.url, pace=0.06), utcnow)
+        offers = (await _machines_apart(provider))[:6]
+        made = await asyncio.gather(
+            *(provider.create(a_spec(o, a_label(attempt=n))) for n, o in enumerate(offers, 1))
+        )
+        await asyncio.gather(
+            provider.list_templates(),
+            *(provider.get(instance.id) for instance in made),
+            *(provider.list_instances() for _ in range(5)),
+            *(provider.attach_key(instance.id, "ssh-ed25519 AAAA x") for instance in made),
+            *(provider.destroy(instance.id) for instance in made),
+            return_exceptions=True,
+        )
+        await provider.close()
+
+        assert wire.instances() == []
+        assert wire.violations == []
+
+
+async def _machines_apart(provider: VastaiProvider) -> list[Offer]:
+    offers = (await provider.list_offers()).offers
+    return list({offer.machine_id: offer for offer in offers}.values())
+
+
+async def test_a_destruction_that_came_too_early_says_when_to_come_again(
+    vastai: VastaiProvider, vast_wire: VastWire
+) -> None:
+    """It was not done, and whoever wants it done asks again."""
+    instance_id = str(vast_wire.add_instance(label="mine"))
+    vast_wire.misfortunes.add(Misfortune(Word.RATE_LIMITED, Operation.DESTROY, retry_after=0.05))
+    with pytest.raises(RateLimited):
+        await vastai.destroy(instance_id)
+    assert vast_wire.instance(instance_id) is not None
+    await vastai.destroy(instance_id)
+    assert vast_wire.instance(instance_id) is None
+
+
+async def test_a_key_is_attached_and_detached(
+    vastai: VastaiProvider, vast_wire: VastWire, clock: Clock
+) -> None:
+    """Both as often as one likes; other keys stay."""
+    made = await rented(vastai, clock)
+    mine = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKHEChAsx0oJYbGcM0Fgyi0e6fIYk9vX3MtVq0tUXq6y me"
+    other = mine.replace("KHECh", "KHECi")
+    for key in (mine, mine, other):
+        await vastai.attach_key(made.id, key)
+    for _ in range(2):
+        await vastai.detach_key(made.id, mine)
+    assert [key.key for key in vast_wire.fleet.find(made.id).keys] == [other]
+
+
+async def test_the_credit_is_what_can_be_spent(vastai: VastaiProvider, vast_wire: VastWire) -> None:
+    """The field called balance is another ledger."""
+    vast_wire.credit = Decimal("12.5")
+    assert await vastai.balance() == Decimal("12.5")
+
+
+async def test_nothing_at_the_address_is_no_answer(clock: Clock) -> None:
+    """Neither is a server that speaks something else."""
+    provider = await open_vastai(VastaiOptions("k" * 64, "http://127.0.0.1:9", pace=0), clock)
+    asks: list[Ask] = [
+        lambda p: p.list_offers(),
+        lambda p: p.list_instances(),
+        lambda p: p.get("1"),
+        lambda p: p.destroy("1"),
+        lambda p: p.balance(),
+    ]
+    for ask in asks:
+        with pytest.raises(Unavailable):
+            await ask(provider)
+    await provider.close()
+
+
+def test_the_options_do_not_show_the_key() -> None:
+    """They may end in a log."""
+    assert "secret" not in repr(VastaiOptions("secret", "http://x"))
