@@ -43,6 +43,8 @@ _OPERATIONS = (
     "destroy",
     "list_templates",
     "balance",
+    "attach_key",
+    "detach_key",
 )
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _MINUTES = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from typing import Protocol
 from broker.decide import moves
 from broker.decide.plain import plain
 from broker.decide.plan import (
+    DENIALS_OF_A_GHOST,
     Action,
     DestroyInstance,
     EndSession,
@@ -84,6 +86,8 @@ class Sweeper:
         self._policy = policy
         self._listener = listener
         self._missed: dict[str, Mapping[str, int]] = {}
+        self._denied: dict[str, Counter[str]] = {}
+        """Provider -> session -> how often in a row it said that the missing machine is gone."""
         self._compared_at: dict[str, datetime] = {}
         self._locks = {provider: asyncio.Lock() for provider in tools.fleets}
 
@@ -185,6 +189,8 @@ class Sweeper:
         before = {one.instance_id: one for one in await store.sightings(provider)}
         now_seen = {one.instance_id for one in verdicts.sightings}
         self._missed[provider] = verdicts.missed
+        denied = self._denied.get(provider, Counter())
+        self._denied[provider] = Counter({one: denied[one] for one in verdicts.missed})
         await store.save_sightings(provider, verdicts.sightings)
         for sighting in verdicts.sightings:
             if sighting.instance_id not in before:
@@ -255,7 +261,7 @@ class Sweeper:
 
     async def _lose(self, action: LoseSession) -> bool:
         now = self._tools.now()
-        if action.is_ghost and await self._exists(action.session_id):
+        if action.is_ghost and not await self._is_denied(action.session_id):
             return False
 
         def decide(session: Session, attempt: Attempt) -> Change | None:
@@ -268,18 +274,24 @@ class Sweeper:
         self._workers.wake(action.session_id)
         return True
 
-    async def _exists(self, session_id: str) -> bool:
-        """Whether the provider, asked for it alone, still knows a machine that its lists miss."""
+    async def _is_denied(self, session_id: str) -> bool:
+        """Whether the provider, asked for it alone, has said often enough that a machine is gone.
+
+        What it says in one sweep is one denial. Raises ProviderError where it does not tell.
+        """
         session, attempt = await self._tools.journal.read(session_id)
         door = self._tools.doors[attempt.offer.provider]
         if not door.capabilities.direct_proof:
-            return False
+            return True
+        denials = self._denied.setdefault(door.name, Counter())
         try:
             await door.get(session.instance_id or "")
         except NotFound:
-            return False
+            denials[session_id] += 1
+            return denials[session_id] >= DENIALS_OF_A_GHOST
+        denials.pop(session_id, None)
         log.warning("The lists of %s miss a machine that exists.", door.name, extra=_of(session))
-        return True
+        return False
 
     async def _destroy(self, action: DestroyInstance) -> None:
         with contextlib.suppress(NotFound):

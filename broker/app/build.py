@@ -24,6 +24,7 @@ from broker.metrics import Metrics
 from broker.ssh.connection import SshPool
 from broker.store import Store
 from broker.sweeper import Sweeper
+from broker.usecases.authorized import AuthorizedKeys
 from broker.usecases.doors import Door
 from broker.usecases.fleet import Fleet
 from broker.usecases.funds import Funds
@@ -31,6 +32,7 @@ from broker.usecases.idle import IdleWatch
 from broker.usecases.inventory import Inventory
 from broker.usecases.journal import Journal
 from broker.usecases.launch import Launcher, Tools
+from broker.usecases.managed import ManagedAccess
 from broker.usecases.opening import Opening
 from broker.usecases.receipts import Receipts
 from broker.usecases.rekey import Rekeying
@@ -61,6 +63,7 @@ class Parts:
     sessions: Sessions
     rekeying: Rekeying
     receipts: Receipts
+    authorized: AuthorizedKeys
     idle: IdleWatch
     sweeper: Sweeper
 
@@ -89,8 +92,11 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
         stack.push_async_callback(tools.funds.close)
         ssh = SshPool(SSH_THREADS)
         stack.callback(ssh.close)
-        rekeying = Rekeying(tools, ssh)
-        workers = Workers(store, _actions(tools, ssh))
+        authorized = AuthorizedKeys(tools)
+        stack.push_async_callback(authorized.close)
+        access = ManagedAccess(tools, ssh, authorized)
+        rekeying = Rekeying(tools, ssh, authorized, access)
+        workers = Workers(store, _actions(tools, ssh, authorized))
         stack.push_async_callback(workers.close)
         yield Parts(
             settings=settings,
@@ -103,7 +109,8 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             sessions=Sessions(tools, workers),
             rekeying=rekeying,
             receipts=Receipts(store, now=utcnow),
-            idle=IdleWatch(tools, workers, ssh),
+            authorized=authorized,
+            idle=IdleWatch(tools, workers, access),
             sweeper=Sweeper(tools, workers, await _policy(settings, store, part), metrics),
         )
 
@@ -139,12 +146,12 @@ def _tools(
     )
 
 
-def _actions(tools: Tools, ssh: SshPool) -> dict[Step, Act]:
+def _actions(tools: Tools, ssh: SshPool, authorized: AuthorizedKeys) -> dict[Step, Act]:
     launcher = Launcher(tools)
     return {
         Step.CREATE: launcher.create,
         Step.RESOLVE: launcher.resolve,
-        Step.VERIFY: Verifier(tools, ssh).verify,
+        Step.VERIFY: Verifier(tools, ssh, authorized).verify,
         Step.DESTROY: Teardown(tools).destroy,
         Step.ABANDON: launcher.abandon,
         Step.RETRY: launcher.retry,

@@ -78,6 +78,7 @@ class Daemon:
             log.info("At the start: %s %s", applied.action, applied.reason)
         if parts.deployment.is_new:
             _warn_of_predecessors(parts)
+        await parts.authorized.resume()
         await self._timers.start()
         gc.freeze()
         self._is_ready = parts.opening.is_open = True

@@ -19,6 +19,9 @@ from providers.label import Label, parse_label
 MISSES_OF_A_GHOST = 2
 """Complete lists in a row without its instance that make a live session a ghost."""
 
+DENIALS_OF_A_GHOST = 2
+"""How often a provider that can be asked for it alone must say as well that it is gone."""
+
 SIGHTINGS_OF_AN_ORPHAN = 2
 """Complete lists in a row with it that an orphan needs before it may be destroyed."""
 
@@ -58,7 +61,10 @@ class MarkLost:
 
 @dataclass(frozen=True, slots=True)
 class LoseSession:
-    """The machine is gone or lost for too long: end the session, destroy what is left."""
+    """The machine is gone or lost for too long: end the session, destroy what is left.
+
+    A ghost is ended only when its provider, asked for it alone, agrees.
+    """
 
     session_id: str
     detail: str

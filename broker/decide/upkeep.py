@@ -1,4 +1,4 @@
-"""What is written about the keys on a machine that works, as values: one transaction each.
+"""What is written about the upkeep of a machine that works: one transaction each.
 
 All raise IllegalMove for a session that is final.
 """
@@ -9,13 +9,23 @@ from dataclasses import replace
 from datetime import datetime
 
 from broker.decide.events import event_of
+from broker.decide.keys import DETACHED, REKEYED
 from broker.model import Access, Change, Session
 
 
 def reissue(
-    session: Session, public_key: str | None, digest: str | None, access: Access, now: datetime
+    session: Session,
+    public_key: str | None,
+    digest: str | None,
+    access: Access,
+    now: datetime,
+    *,
+    replaced: str | None = None,
 ) -> Change:
-    """New secrets stand for those that were told before; None leaves one as it is."""
+    """New secrets stand for those that were told before; None leaves one as it is.
+
+    `replaced` is the public key that the provider has still to forget.
+    """
     renewed = replace(
         session,
         public_key=public_key or session.public_key,
@@ -23,4 +33,27 @@ def reissue(
         access=access,
     )
     data = {"ssh_key": public_key is not None, "session_token": digest is not None}
-    return Change("reissue", renewed, None, (event_of("session.rekeyed", session, now, data),))
+    told = data | ({"replaced": replaced} if replaced else {})
+    return Change("reissue", renewed, None, (event_of(REKEYED, session, now, told),))
+
+
+def note_detached(session: Session, public_key: str, now: datetime) -> Change:
+    """The provider has forgotten a key that was replaced."""
+    event = event_of(DETACHED, session, now, {"key": public_key})
+    return Change("note-detached", session, None, (event,))
+
+
+def note_watchdog(
+    session: Session, before: datetime | None, deadline: datetime, now: datetime
+) -> Change:
+    """The machine knows until when it may live."""
+    data = {"before": before, "deadline": deadline}
+    event = event_of("watchdog.deadline_written", session, now, data)
+    return Change("note-watchdog", session, None, (event,))
+
+
+def watchdog_fails(session: Session, deadline: datetime, detail: str, now: datetime) -> Change:
+    """The machine cannot be told until when it may live; it is tried again without end."""
+    data = {"deadline": deadline, "detail": detail}
+    event = event_of("watchdog.deadline_not_written", session, now, data)
+    return Change("watchdog-fails", session, None, (event,))

@@ -191,6 +191,14 @@ COUNTS: Prepared[tuple[str, Status, int]] = Prepared(
     lambda row: (row["provider"], row["status"], row["count"]),
 )
 
+LIVE_EVENTS = Prepared(
+    sa.select(*_columns(events, Event))
+    .join(sessions, sessions.c.id == events.c.session_id)
+    .where(LIVE, events.c.type.in_(_any_of("types")))
+    .order_by(events.c.id),
+    to_event,
+)
+
 FAILURES = Prepared(
     sa.select(*_columns(failures, Failure))
     .where(failures.c.created_at >= _instant)

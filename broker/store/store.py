@@ -192,6 +192,10 @@ class Store:
         query = queries.events_where(frozenset(given))
         return await self._reader.fetch(query, **given, limit=limit)
 
+    async def events_of_live_sessions(self, types: Sequence[str]) -> list[Event]:
+        """The events of these types of all sessions that are not final, in their order."""
+        return await self._reader.fetch(queries.LIVE_EVENTS, types=_list(types))
+
     async def add_event(self, event: Event) -> Event:
         """Write an event that changes no session, and return it with its id."""
         return await self._writer.run(partial(writes.add_event, event=event))

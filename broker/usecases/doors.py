@@ -19,6 +19,7 @@ from broker.errors import Detail
 from providers.base import (
     Capabilities,
     HasBalance,
+    HasKeys,
     HasTemplates,
     Instance,
     LaunchSpec,
@@ -45,6 +46,8 @@ _DEADLINES = {
     "destroy": timedelta(minutes=10),
     "list_templates": timedelta(seconds=30),
     "balance": timedelta(seconds=30),
+    "attach_key": timedelta(minutes=2),
+    "detach_key": timedelta(minutes=2),
 }
 """Longest time per call, the wait for its turn at the provider included.
 
@@ -152,6 +155,21 @@ class Door:
         if not isinstance(self._provider, HasTemplates):
             return ()
         return await self._call("list_templates", self._provider.list_templates())
+
+    @property
+    def owns_keys(self) -> bool:
+        """Whether the provider has to be told of every key of its machines."""
+        return isinstance(self._provider, HasKeys)
+
+    async def attach_key(self, instance_id: str, public_key: str) -> None:
+        """As the provider's; nothing where it does not own its machines' keys."""
+        if isinstance(self._provider, HasKeys):
+            await self._call("attach_key", self._provider.attach_key(instance_id, public_key))
+
+    async def detach_key(self, instance_id: str, public_key: str) -> None:
+        """As the provider's; nothing where it does not own its machines' keys."""
+        if isinstance(self._provider, HasKeys):
+            await self._call("detach_key", self._provider.detach_key(instance_id, public_key))
 
     async def balance(self) -> Decimal | None:
         """Spendable USD; None where the provider does not tell."""

@@ -10,17 +10,16 @@ from datetime import datetime, timedelta
 from broker.decide import moves
 from broker.decide.idle import IdleState, Reading, Witness, observe, probe_interval, verdict
 from broker.errors import BrokerError
-from broker.model import Change, Session, Status, Wanted, Watch
-from broker.ssh.connection import SshPool
+from broker.model import Attempt, Change, Session, Status, Wanted, Watch
 from broker.ssh.errors import SshError
 from broker.ssh.probe import IDLE_COMMAND, parse_idle
 from broker.usecases.keys import digest
 from broker.usecases.launch import Tools
+from broker.usecases.managed import ManagedAccess
 from broker.usecases.workers import Workers
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = timedelta(seconds=15)
 _GAP = 3
 """So many intervals without a reading, and what was read before counts no more."""
 
@@ -35,10 +34,10 @@ class WrongToken(BrokerError):
 class IdleWatch:
     """The readings of every session that is to end when idle."""
 
-    def __init__(self, tools: Tools, workers: Workers, ssh: SshPool) -> None:
+    def __init__(self, tools: Tools, workers: Workers, access: ManagedAccess) -> None:
         self._tools = tools
         self._workers = workers
-        self._ssh = ssh
+        self._access = access
         self._states: dict[str, IdleState] = {}
         self._next_probe: dict[str, datetime] = {}
         self._reported: dict[str, datetime | None] = {}
@@ -59,26 +58,19 @@ class IdleWatch:
         return watch.managed_access and self._next_probe.get(watch.id, now) <= now
 
     async def _probe(self, session_id: str) -> None:
-        session, _ = await self._tools.journal.read(session_id)
+        session, attempt = await self._tools.journal.read(session_id)
         if session.status is not Status.RUNNING:
             return
         self._next_probe[session_id] = self._tools.now() + self._interval(session)
-        await self._observe(session, await self._read(session))
+        await self._observe(session, await self._read(session, attempt))
 
-    async def _read(self, session: Session) -> Reading:
+    async def _read(self, session: Session, attempt: Attempt) -> Reading:
         """What the machine shows; a machine that cannot be asked gives an unknown reading."""
-        access = session.access
-        if access.ssh is None:
+        endpoint = session.access.ssh
+        if endpoint is None:
             return Reading(self._tools.now(), Witness.PROBE)
         try:
-            result = await self._ssh.run(
-                access.ssh,
-                access.ssh_user or "root",
-                self._tools.keyring.own.private_pem,
-                IDLE_COMMAND,
-                host_keys=access.known_hosts,
-                timeout=_PATIENCE,
-            )
+            result = await self._access.run(session, attempt, endpoint, IDLE_COMMAND)
         except SshError as error:
             log.info("No idle reading: %s", error, extra={"session_id": session.id})
             return Reading(self._tools.now(), Witness.PROBE)

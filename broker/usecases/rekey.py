@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 from broker.decide import upkeep
+from broker.decide.keys import Retired, replaced_key
 from broker.errors import Conflict, NoLoginYet
-from broker.model import Change, KeyType, Session, Status, Wanted
+from broker.model import Attempt, Change, KeyType, Session, Status, Wanted
 from broker.ssh.connection import SshPool, known_hosts_line
 from broker.ssh.errors import HostKeyChanged, NotYet
-from broker.ssh.login import SshResult
 from broker.ssh.rekey import NotExchanged, check_exchange, rekey_command
+from broker.usecases.authorized import AuthorizedKeys
 from broker.usecases.keys import digest, new_keys
 from broker.usecases.launch import Tools
+from broker.usecases.managed import PATIENCE, ManagedAccess
 from broker.usecases.receipts import UNKEYED, Turn
 from broker.usecases.rules import Secrets
 from broker.usecases.turns import Turns
 from providers.base import Endpoint
-
-_PATIENCE = timedelta(seconds=15)
+from providers.errors import ProviderError
 
 
 class Rekeying:
     """Exchanges consumers' keys; two exchanges of one session never meet."""
 
-    def __init__(self, tools: Tools, ssh: SshPool) -> None:
+    def __init__(
+        self, tools: Tools, ssh: SshPool, authorized: AuthorizedKeys, access: ManagedAccess
+    ) -> None:
         self._tools = tools
         self._ssh = ssh
+        self._authorized = authorized
+        self._access = access
         self._turns = Turns()
 
     async def rekey(
@@ -47,17 +51,25 @@ class Rekeying:
         to, NoLoginYet where trying again may help, ValidationFailed for a bad `public_key`.
         """
         async with self._turns.of(session_id):
-            session, _ = await self._tools.journal.read(session_id)
+            session, attempt = await self._tools.journal.read(session_id)
             _require_access(session)
             request = session.request
             kind = key_type or request.ssh_key_type
             private_key, public_line = await new_keys(public_key, kind, request.consumer_id)
-            known_hosts = await self._exchange(session, private_key, public_line)
-            session = await self._write(session, public_line, token, known_hosts, turn)
+            known_hosts = await self._exchange(session, attempt, private_key, public_line)
+            replaced = self._replaced(session, attempt, public_line)
+            session = await self._write(session, public_line, token, known_hosts, replaced, turn)
+            if replaced is not None:
+                self._authorized.retire(Retired(session_id, replaced))
             return session, Secrets(private_key, token)
 
+    def _replaced(self, session: Session, attempt: Attempt, public_line: str) -> str | None:
+        """The key that the provider has to forget, where it owns the keys of its machines."""
+        owns_keys = self._tools.doors[attempt.offer.provider].owns_keys
+        return replaced_key(session.public_key, public_line) if owns_keys else None
+
     async def _exchange(
-        self, session: Session, private_key: str | None, public_line: str
+        self, session: Session, attempt: Attempt, private_key: str | None, public_line: str
     ) -> tuple[str, ...]:
         """Put the key on the machine and log in with it; returns the pinned host key."""
         endpoint, known_hosts = session.access.ssh, session.access.known_hosts
@@ -66,29 +78,24 @@ class Rekeying:
         own = self._tools.keyring.own
         command = rekey_command(session.public_key, public_line, own.public_line)
         try:
-            result = await self._run(session, endpoint, own.private_pem, command, known_hosts)
+            # First the provider: what only the machine knows, it may overwrite at any time.
+            await self._authorized.attach(session, attempt, public_line)
+            result = await self._access.run(session, attempt, endpoint, command)
             known_hosts = known_hosts or (known_hosts_line(endpoint, result.host_key),)
             check_exchange(result, session.public_key, public_line)
             if private_key is not None:
-                await self._run(session, endpoint, private_key, "true", known_hosts)
-        except (NotYet, NotExchanged) as error:
+                await self._log_in(session, endpoint, private_key, known_hosts)
+        except (NotYet, NotExchanged, ProviderError) as error:
             raise NoLoginYet(f"The machine did not take a fresh key: {error}.") from error
         except HostKeyChanged as error:
             raise Conflict(str(error)) from error
         return known_hosts
 
-    async def _run(
-        self,
-        session: Session,
-        endpoint: Endpoint,
-        key: str,
-        command: str,
-        known_hosts: tuple[str, ...],
-    ) -> SshResult:
+    async def _log_in(
+        self, session: Session, endpoint: Endpoint, key: str, known_hosts: tuple[str, ...]
+    ) -> None:
         user = session.access.ssh_user or "root"
-        return await self._ssh.run(
-            endpoint, user, key, command, host_keys=known_hosts, timeout=_PATIENCE
-        )
+        await self._ssh.run(endpoint, user, key, "true", host_keys=known_hosts, timeout=PATIENCE)
 
     async def _write(
         self,
@@ -96,6 +103,7 @@ class Rekeying:
         public_line: str,
         token: str | None,
         known_hosts: tuple[str, ...],
+        replaced: str | None,
         turn: Turn,
     ) -> Session:
         now = self._tools.now()
@@ -104,7 +112,9 @@ class Rekeying:
         def decide(current: Session) -> Change:
             _require_access(current)
             access = replace(current.access, known_hosts=known_hosts)
-            change = upkeep.reissue(current, public_line, token_digest, access, now)
+            change = upkeep.reissue(
+                current, public_line, token_digest, access, now, replaced=replaced
+            )
             return turn.sign(change, now)
 
         return await self._tools.journal.apply(session.id, lambda s, _: decide(s))

@@ -12,27 +12,26 @@ from broker.decide import moves
 from broker.decide.boot import Wrong, judge_failure, judge_price, said_of
 from broker.decide.money import shown
 from broker.decide.pauses import growing
+from broker.decide.plan import DENIALS_OF_A_GHOST, MISSES_OF_A_GHOST
 from broker.decide.proof import Verification, judge_gpus
 from broker.model import Access, Attempt, Change, Reason, Session, Wanted
 from broker.ssh.connection import SshPool, known_hosts_line
-from broker.ssh.errors import HostKeyChanged, NotYet
+from broker.ssh.errors import HostKeyChanged, NotYet, NotYetReason
 from broker.ssh.login import SshResult
 from broker.ssh.probe import VERIFY_COMMAND, parse_verification
+from broker.usecases.authorized import AuthorizedKeys
 from broker.usecases.endpoint import answers_http, url
 from broker.usecases.journal import Decision
 from broker.usecases.launch import Tools
 from broker.usecases.workers import Effort
 from providers.base import Endpoint, Instance, InstanceStatus, LaunchMode
-from providers.errors import ProviderError
+from providers.errors import NotFound, ProviderError
 
 _LONGEST_TRY = timedelta(seconds=15)
 _LONGEST_PAUSE = timedelta(seconds=10)
 _SHORTEST_PAUSE = timedelta(milliseconds=10)
 _LONGEST_LOOK = timedelta(seconds=3)
 _GROWTH, _LOOK_GROWTH = 1.5, 1.1
-_MISSES = 2
-"""Complete lists in a row without the instance that end the attempt."""
-
 _DOWN = frozenset({InstanceStatus.STOPPED, InstanceStatus.OFFLINE, InstanceStatus.ENDING})
 
 
@@ -42,11 +41,14 @@ class _Boot:
 
     tries: int = 0
     misses: int = 0
+    denials: int = 0
+    """How often in a row the provider, asked for the machine alone, said that it is gone."""
     down_since: datetime | None = None
     problem: str = "The machine did not come up."
     reason: Reason | None = None
     """Why the attempt fails if the problem stays; None: by how far the machine came."""
     was_up: bool = False
+    is_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,10 @@ class _NotProved(Exception):
 class Verifier:
     """The step VERIFY: one look at the provider's list, one try to log in."""
 
-    def __init__(self, tools: Tools, ssh: SshPool) -> None:
+    def __init__(self, tools: Tools, ssh: SshPool, authorized: AuthorizedKeys) -> None:
         self._tools = tools
         self._ssh = ssh
+        self._authorized = authorized
         self._boots: dict[str, _Boot] = {}
         tools.journal.listen(self)
 
@@ -80,6 +83,7 @@ class Verifier:
     async def verify(self, session: Session, attempt: Attempt, _effort: Effort) -> timedelta | None:
         """Try once. Returns the pause before the next try; None when the attempt is decided."""
         boot = self._boots.setdefault(attempt.label, _Boot())
+        self._authorized.ensure(session, attempt)
         deadline_at = attempt.deadline_at or self._tools.now()
         left = deadline_at - self._tools.now()
         pause = None
@@ -109,7 +113,7 @@ class Verifier:
             why = str(error) or "no answer in time"
             boot.problem = f"The provider's list could not be read: {why}"
             return look
-        if boot.misses >= _MISSES:
+        if boot.is_gone:
             detail = "The provider no longer has the machine."
             await self._doom(session, Reason.INSTANCE_LOST, detail)
             return None
@@ -135,6 +139,23 @@ class Verifier:
             provider
         ].capabilities.settle
         boot.misses = boot.misses + 1 if instance is None and listing.asked_at >= settled else 0
+        if boot.misses < MISSES_OF_A_GHOST:
+            return instance
+        return await self._alone(attempt, boot)
+
+    async def _alone(self, attempt: Attempt, boot: _Boot) -> Instance | None:
+        """The machine that the lists miss, as far as its provider still knows it."""
+        door = self._tools.doors[attempt.offer.provider]
+        if not door.capabilities.direct_proof:
+            boot.is_gone = True
+            return None
+        try:
+            instance = await door.get(attempt.instance_id or "")
+        except NotFound:
+            boot.denials += 1
+            boot.is_gone = boot.denials >= DENIALS_OF_A_GHOST
+            return None
+        boot.denials = 0
         return instance
 
     def _judge(
@@ -231,6 +252,8 @@ class Verifier:
                 return await self._prove_address(session, attempt, access, endpoint, patience)
             except NotYet as error:
                 missing = f"At {endpoint.host}:{endpoint.port}, {error}."
+                if error.reason is NotYetReason.KEY_REFUSED:
+                    missing += self._tell_of_keys(session, attempt)
             except HostKeyChanged as error:
                 return Wrong(Reason.HOST_KEY_CHANGED, str(error))
         raise _NotProved(missing)
@@ -257,13 +280,20 @@ class Verifier:
         )
         verification = parse_verification(result)
         if consumer_key is None and not verification.admits(session.public_key):
-            raise _NotProved("The consumer's key is not on the machine yet.")
+            missing = "The consumer's key is not on the machine yet."
+            raise _NotProved(missing + self._tell_of_keys(session, attempt))
         mismatch = judge_gpus(attempt.offer, verification)
         if mismatch is not None and mismatch.may_pass:
             raise _NotProved(mismatch.message, Reason.WRONG_GPU)
         if mismatch is not None:
             return Wrong(Reason.WRONG_GPU, mismatch.message)
         return _proved(access, endpoint, result, verification)
+
+    def _tell_of_keys(self, session: Session, attempt: Attempt) -> str:
+        """Let the provider know that a key is missing; what kept it from knowing, if anything."""
+        self._authorized.missing(session, attempt)
+        trouble = self._authorized.trouble_of(attempt)
+        return f" {trouble}" if trouble else ""
 
     async def _doom(self, session: Session, reason: Reason, detail: str) -> None:
         now = self._tools.now()

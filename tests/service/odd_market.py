@@ -15,7 +15,9 @@ from providers.registry import Options
 from providers.simulator.adapter import SimulatorProvider
 from providers.simulator.faults import Fault, Operation, Word
 from providers.simulator.home import FOLDER
+from providers.simulator.nvidia_smi import FACTS_NAME
 from tests.service.conftest import Broker, Serve
+from tests.waiting import eventually
 
 
 class OddMarket(SimulatorProvider):
@@ -40,9 +42,9 @@ class OddMarket(SimulatorProvider):
         if self.stillborn > 0:
             self.stillborn -= 1
             self.faults.add(Fault(Word.ERROR, Operation.BOOT))
-            made = await super().create(spec)
+            made = await super().create(replace(spec, public_keys=()))
             return replace(made, status=InstanceStatus.FAILED, failure=self.failure)
-        return await super().create(spec)
+        return await super().create(replace(spec, public_keys=()))
 
     async def list_instances(self) -> Sequence[Instance]:
         listed = await super().list_instances()
@@ -85,9 +87,15 @@ class OddMarket(SimulatorProvider):
         return replace(instance, failure=self.failure) if is_failed else instance
 
     async def _keys_file(self, instance_id: str) -> Path:
+        """As soon as the machine has it."""
         await super().get(instance_id)
-        home = self._options.data_dir.resolve() / FOLDER / instance_id / "root"
-        return home / ".ssh" / "authorized_keys"
+        machine = self._options.data_dir.resolve() / FOLDER / instance_id
+
+        async def is_whole() -> bool:
+            return (machine / FACTS_NAME).exists()
+
+        await eventually(is_whole)
+        return machine / "root" / ".ssh" / "authorized_keys"
 
 
 def _rewrite(file: Path, lines: Sequence[str]) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from providers.base import Instance
 from tests.service.conftest import Broker, Serve, eventually
+from tests.service.odd_market import odd_market, serve_oddly
 from tests.service.scenarios import (
     FOR_EVER,
     assert_sound,
     ended,
-    market,
     metric,
     reconciled,
     running,
 )
+
+__all__ = ["serve_oddly"]
 
 
 async def account(broker: Broker) -> Any:
@@ -104,31 +104,54 @@ async def test_a_slow_list_holds_up_no_end(broker: Broker) -> None:
 
 
 async def test_a_machine_that_the_lists_miss_but_the_provider_knows_is_no_ghost(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
+    serve_oddly: Serve,
 ) -> None:
-    """Before a session is ended as lost, the provider is asked for its machine alone."""
-    session = await running(broker)
+    """Before a session is ended as lost, the provider is asked for its machine alone, twice."""
+    async with serve_oddly() as broker:
+        market = odd_market(broker)
+        session = await running(broker)
+        market.denials, market.is_listing_nothing = 1, True
 
-    async def nothing() -> Sequence[Instance]:
-        return ()
+        async def was_asked() -> bool:
+            return market.asked >= 3
 
-    monkeypatch.setattr(market(broker), "list_instances", nothing)
+        await eventually(was_asked)
+        await broker.fault("error", "get", times=3)
+        await reconciled(broker)
+        assert "running" == (await broker.session(session["id"]))["status"]
+        assert 0 == await metric(broker, "gpu_ghosts_detected_total")
 
-    async def is_missed() -> bool:
-        _, swept = await broker.call("POST", "/api/v1/sweep?dry_run=true")
-        return "lose" in [action["action"] for action in swept["actions"]]
+        await market.destroy(session["provider_instance_id"])
+        session = await ended(broker, session["id"])
+        assert ("failed", "instance_lost") == (session["status"], session["status_reason"])
+        assert 1 == await metric(broker, "gpu_ghosts_detected_total")
+        await assert_sound(broker)
 
-    await eventually(is_missed)
-    await reconciled(broker)
-    assert "running" == (await broker.session(session["id"]))["status"]
-    assert 0 == await metric(broker, "gpu_ghosts_detected_total")
 
-    monkeypatch.undo()
-    await market(broker).destroy(session["provider_instance_id"])
-    session = await ended(broker, session["id"])
-    assert ("failed", "instance_lost") == (session["status"], session["status_reason"])
-    assert 1 == await metric(broker, "gpu_ghosts_detected_total")
-    await assert_sound(broker)
+async def test_a_machine_that_boots_and_is_missing_from_the_lists_is_proved_all_the_same(
+    serve_oddly: Serve,
+) -> None:
+    """The provider, asked for it alone, tells what the lists do not; one denial is none."""
+    async with serve_oddly() as broker:
+        market = odd_market(broker)
+        market.denials, market.is_listing_nothing = 1, True
+        session = await running(broker)
+
+        assert 1 == len(session["attempts"])
+        assert market.asked >= 2
+
+
+async def test_a_machine_that_boots_and_is_denied_twice_is_lost(serve_oddly: Serve) -> None:
+    """Its lists miss it, and it says so itself."""
+    async with serve_oddly() as broker:
+        market = odd_market(broker)
+        market.denials, market.is_listing_nothing = 2, True
+        _, body = await broker.rent()
+        session = await ended(broker, body["session"]["id"])
+
+        assert ("failed", "instance_lost") == (session["status"], session["status_reason"])
+        market.is_listing_nothing = False
+        await assert_sound(broker)
 
 
 async def _is_ready(broker: Broker) -> bool:

@@ -39,6 +39,9 @@ MOVES: dict[str, Callable[[Session], Change]] = {
         s, SENT, an_instance(), Wrong(Reason.BOOT_FAILED, ""), LATER
     ),
     "reissue": lambda s: upkeep.reissue(s, "ssh-ed25519 AAAA", None, ACCESS, LATER),
+    "note_detached": lambda s: upkeep.note_detached(s, "ssh-ed25519 AAAA", LATER),
+    "note_watchdog": lambda s: upkeep.note_watchdog(s, None, LATER, LATER),
+    "watchdog_fails": lambda s: upkeep.watchdog_fails(s, LATER, "", LATER),
     "reprice": lambda s: moves.reprice(s, MADE, Decimal(1), LATER),
     "lose_reply": lambda s: moves.lose_reply(s, SENT, "", LATER),
     "bury": lambda s: moves.bury(s, SENT, LATER),
