@@ -4,68 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import aiohttp
 import asyncssh
 import pytest
 
-from broker.clock import utcnow
-from providers.simulator.keeper import LOG_NAME
 from tests.contract.vast_customers import Customer
-from tests.vast_wire import Misfortune, Word, open_vast_wire
+from tests.contract.vast_logins import attach, direct, log_in, proxy, real_customer
+from tests.vast_wire import Misfortune, Word
 from tests.waiting import eventually
-
-KEY = asyncssh.generate_private_key("ssh-ed25519")
-PUBLIC_KEY = KEY.export_public_key().decode().strip()
-Address = tuple[str, int]
-
-
-async def log_in(address: Address, command: str, key: Any = KEY) -> str:
-    """What a command prints, as soon as one can log in."""
-
-    async def attempt() -> Any:
-        try:
-            async with asyncssh.connect(
-                *address, username="root", client_keys=[key], known_hosts=None, config=None
-            ) as connection:
-                return await connection.run(command)
-        except (OSError, asyncssh.Error):
-            return None
-
-    done = await eventually(attempt)
-    assert done.exit_status == 0, done.stderr
-    return str(done.stdout)
-
-
-def direct(row: Any) -> Address:
-    """Where a machine itself is reached."""
-    return row["public_ipaddr"].strip(), int(row["ports"]["22/tcp"][0]["HostPort"])
-
-
-def proxy(row: Any) -> Address:
-    """Where it is reached by a detour."""
-    return row["ssh_host"], row["ssh_port"]
 
 
 @pytest.fixture
 async def customer(tmp_path: Path) -> AsyncIterator[Customer]:
-    """A customer of a fresh account; nothing in its machines may go wrong unplanned."""
-    async with (
-        open_vast_wire(tmp_path / "vast", now=utcnow) as wire,
-        aiohttp.ClientSession() as http,
-    ):
-        yield Customer(wire, http)
-    log = tmp_path / "vast" / LOG_NAME
-    assert not log.exists() or log.read_text() == ""
-
-
-async def attach(customer: Customer, machine: int) -> None:
-    """Put our key on a machine."""
-    status, body = await customer.ask(
-        "POST", f"/api/v0/instances/{machine}/ssh/", {"ssh_key": PUBLIC_KEY}
-    )
-    assert (200, True) == (status, body["success"])
+    """A customer of a service with machines."""
+    async with real_customer(tmp_path / "vast") as somebody:
+        yield somebody
 
 
 async def test_a_rented_machine_shows_its_gpus_to_whoever_has_an_attached_key(

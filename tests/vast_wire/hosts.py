@@ -14,6 +14,8 @@ from tests.vast_wire.answers import Body as Row
 
 _FIRST_ASK, _FIRST_MACHINE, _FIRST_HOST, _FIRST_GPU = 44_000_001, 24_001, 125_001, 82_001
 _DAY = 86_400
+_POPULAR = "RTX 4090"
+"""Offered by three hosts even in a small market."""
 _PLACES = (
     *("Montana, US", "Sweden, SE", "Quebec, CA", "Guangxi, CN", "Türkiye, TR", "Texas, US"),
     *("Iceland, IS", "Poland, PL", ", US", "Germany, DE", "Japan, JP", "Norway, NO", None),
@@ -48,7 +50,7 @@ class Host:
 
 
 def default_rows(count: int, now: float, seed: int = 1) -> list[Row]:
-    """`count` offers: every model of the catalogue, then more of them by chance."""
+    """`count` offers: model after model of the catalogue, then more of them by chance."""
     rows: list[Row] = []
     for host in _hosts(random.Random(seed)):
         for gpu_ids in host.slices():
@@ -61,12 +63,13 @@ def default_rows(count: int, now: float, seed: int = 1) -> list[Row]:
 def _hosts(chance: random.Random) -> Iterator[Host]:
     names = list(SUPPLY)
     weights = [SUPPLY[name].weight for name in names]
+    first = [_POPULAR, *names[:9], _POPULAR, *names[9:]]
     number = 0
     while True:
-        name = names[number] if number < len(names) else chance.choices(names, weights)[0]
+        name = first[number] if number < len(first) else chance.choices(names, weights)[0]
         supply = SUPPLY[name]
-        # The large machines first come last: most offers are of one or two GPUs.
-        gpus = supply.counts[int(len(supply.counts) * chance.random() ** 1.5)]
+        # Small machines are more common than large ones.
+        gpus = supply.counts[int(len(supply.counts) * chance.random() ** 1.5)] if number else 4
         price = float(supply.low) + chance.random() * float(supply.high - supply.low)
         yield Host(number, name, gpus, round(price, 4), random.Random(number))
         number += 1

@@ -19,7 +19,7 @@ _FROM_OFFER = (
     *("inet_up_cost", "inet_down_cost", "internet_up_cost_per_tb", "internet_down_cost_per_tb"),
     *("reliability2", "flops_per_dphtotal", "total_flops", "verification", "static_ip"),
     *("geolocation", "pci_gen", "pcie_bw", "mobo_name", "os_version", "direct_port_count"),
-    *("credit_discount_max", "webpage", "logo"),
+    *("credit_discount_max", "webpage", "logo", "gpu_display_active", "vram_costperhour"),
 )
 _UNKNOWN: Row = {
     **dict.fromkeys(("dlperf", "dlperf_per_dphtotal", "score", "hosting_type", "uptime_mins")),
