@@ -76,6 +76,7 @@ class Daemon:
         report = await parts.sweeper.sweep(parts.tools.doors, patience=LISTING_PATIENCE)
         for applied in report.actions:
             log.info("At the start: %s %s", applied.action, applied.reason)
+        _warn_of_real_money(parts)
         if parts.deployment.is_new:
             _warn_of_predecessors(parts)
         await parts.authorized.resume()
@@ -162,6 +163,17 @@ def _lock(settings: Settings) -> DatabaseLock:
 def _tell_of_end(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("%s ended with an error.", task.get_name(), exc_info=error)
+
+
+def _warn_of_real_money(parts: Parts) -> None:
+    """Whoever tries something on the simulated market should know what is not simulated."""
+    real = len(parts.providers) - 1
+    if parts.settings.providers.simulator.enabled and real:
+        log.warning(
+            "The simulated market is on, and so are %d real accounts: what is rented there costs "
+            "money, also where the broker chooses the offer.",
+            real,
+        )
 
 
 def _warn_of_predecessors(parts: Parts) -> None:

@@ -50,8 +50,9 @@ def demo(gpu_type: str, data: Path | None) -> None:
         on_interrupt(lambda: "Interrupted. The demo's broker and its machine have ended."),
         signals_go_to(signal.default_int_handler),
         _folder(data) as folder,
+        _folder(None) as empty,
     ):
-        broker = OwnBroker(folder)
+        broker = OwnBroker(folder, started_in=empty)
         try:
             session_id = _perform(broker, folder, gpu_type)
         except CommandFailed:

@@ -26,14 +26,15 @@ _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBR
 
 
 class OwnBroker:
-    """`gpu-broker serve --simulate` in `folder`.
+    """`gpu-broker serve --simulate` with its files in `folder`.
 
-    It sees neither the environment nor a .env file of its caller: an account that
-    is configured there must not be touched by a demonstration.
+    It sees neither the environment nor a .env file of its caller: an account that is
+    configured there must not be touched by a demonstration. So `started_in` is an empty folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, started_in: Path) -> None:
         self._folder = folder
+        self._started_in = started_in
         self._log = folder / "broker.log"
         self._port = _free_port()
         self.client = Client(f"http://127.0.0.1:{self._port}")
@@ -47,7 +48,7 @@ class OwnBroker:
         with self._log.open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - this very program
                 [*self._command("serve"), "--port", str(self._port)],
-                cwd=self._folder,
+                cwd=self._started_in,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -66,7 +67,7 @@ class OwnBroker:
         """What `cleanup-orphans` sees in the account without a broker: JSON."""
         command = [*self._command("cleanup-orphans"), "-o", "json"]
         done = subprocess.run(  # noqa: S603 - this very program
-            command, cwd=self._folder, env=self._environment(), capture_output=True, check=False
+            command, cwd=self._started_in, env=self._environment(), capture_output=True, check=False
         )
         if done.returncode:
             raise CommandFailed(f"cleanup-orphans: {done.stderr.decode(errors='replace').strip()}")

@@ -19,7 +19,10 @@ _needs_openssh = pytest.mark.skipif(_OPENSSH is None, reason="there is no OpenSS
 def demonstrated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """A folder, and the demo that ran there beside the credentials of real accounts."""
     folder = tmp_path_factory.mktemp("demo")
-    (folder / ".env").write_text("VASTAI_API_KEY=key\nVASTAI_API_URL=http://127.0.0.1:9\n")
+    account = "VASTAI_API_KEY=key\nVASTAI_API_URL=http://127.0.0.1:9\n"
+    (folder / "kept").mkdir()
+    for place in (folder, folder / "kept"):
+        (place / ".env").write_text(account)
     command_line = CommandLine(folder, {"TENSORDOCK_API_TOKEN": "token"})
     return folder, command_line.run("demo", "--data", "kept")
 
@@ -40,7 +43,7 @@ def test_the_demo_does_the_whole_job_and_leaves_nothing_running(
 
 
 def test_the_demo_touches_no_account_of_its_caller(demonstrated: tuple[Path, Any]) -> None:
-    """Neither the environment nor a .env file reaches its broker."""
+    """Neither the environment nor a .env file reaches its broker, be it beside the broker's own."""
     folder, _ = demonstrated
     log = (folder / "kept" / "broker.log").read_text()
 

@@ -1,0 +1,271 @@
+"""What the credit of a Vast.ai account lets the broker do, over the wire."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.clock import utcnow
+from tests.service.conftest import Broker, Serve
+from tests.service.scenarios import metric
+from tests.vast_wire import API_KEY, Misfortune, Operation, VastWire, Word, open_vast_wire
+from tests.waiting import eventually
+
+FOR_EVER = 1_000_000
+PAYS = {"workload_type": "llm", "provider": "vastai", "gpu_type": None}
+
+
+@pytest.fixture
+async def wire(tmp_path: Path) -> AsyncIterator[VastWire]:
+    """An account at Vast.ai, whose machines never come up."""
+    async with open_vast_wire(tmp_path / "vast", now=utcnow, ssh=False) as one:
+        yield one
+
+
+@pytest.fixture
+async def broker(serve: Serve, wire: VastWire) -> AsyncIterator[Broker]:
+    """A broker with that account alone, which has been read."""
+    async with serve(providers__simulator__enabled=False, **_account(wire)) as one:
+        await _read(one, wire)
+        yield one
+
+
+@pytest.fixture
+async def with_simulator(serve: Serve, wire: VastWire) -> AsyncIterator[Broker]:
+    """A broker with that account and the simulated market beside it."""
+    async with serve(providers__simulator__ssh=False, **_account(wire)) as one:
+        await _read(one, wire)
+        yield one
+
+
+def _account(wire: VastWire) -> dict[str, Any]:
+    return {
+        "providers__vastai__api_key": API_KEY,
+        "providers__vastai__api_url": wire.url,
+        "providers__vastai__pace": 0,
+    }
+
+
+async def _read(broker: Broker, wire: VastWire) -> None:
+    """Wait until the broker knows the market and the credit."""
+
+    async def is_read() -> bool:
+        account = await vastai(broker)
+        return bool(account["offers"]) and account["balance"] is not None
+
+    await eventually(is_read)
+
+
+async def vastai(broker: Broker) -> Any:
+    """The account, as the providers are shown."""
+    _, body = await broker.call("GET", "/api/v1/providers")
+    return next(one for one in body["providers"] if one["name"] == "vastai")
+
+
+async def paid(broker: Broker, wire: VastWire, credit: str) -> None:
+    """The account has this credit, and the broker knows."""
+    wire.credit = Decimal(credit)
+
+    async def is_known() -> bool:
+        balance = (await vastai(broker))["balance"]
+        return balance is not None and abs(Decimal(str(balance)) - Decimal(credit)) < Decimal(
+            "0.01"
+        )
+
+    await eventually(is_known)
+
+
+def creations(wire: VastWire) -> int:
+    """How often the marketplace was asked for a machine."""
+    return sum(call.operation is Operation.CREATE for call in wire.calls)
+
+
+async def cheapest(broker: Broker) -> Any:
+    """The cheapest verified offer of the account's market."""
+    _, body = await broker.call("GET", "/api/v1/inventory?provider=vastai&verified=true&limit=1")
+    return body["offers"][0]
+
+
+async def test_what_can_be_spent_is_shown(broker: Broker, wire: VastWire) -> None:
+    """In the list of providers and as a metric, with the instant at which it was read."""
+    await paid(broker, wire, "12.5")
+    account = await vastai(broker)
+
+    assert account["capabilities"]["balance"] is True
+    assert (account["state"], account["balance"]) == ("ready", 12.5)
+    assert account["balance_read_at"] is not None
+    assert await metric(broker, 'gpu_provider_balance_dollars{provider="vastai"}') == 12.5
+
+
+async def test_how_much_of_the_market_was_read_is_shown(broker: Broker) -> None:
+    """The whole of a small one."""
+    coverage = (await vastai(broker))["coverage"]
+
+    assert (coverage["complete"], coverage["dropped"]) == (True, 0)
+
+
+async def test_what_the_credit_cannot_pay_is_not_rented(broker: Broker, wire: VastWire) -> None:
+    """Named or chosen: 402 with the figures, and the marketplace was not even asked."""
+    offer = await cheapest(broker)
+    await paid(broker, wire, "0.01")
+    named = await broker.rent(offer_id=offer["id"])
+    chosen = await broker.rent(**PAYS)
+
+    for status, body in (named, chosen):
+        assert (402, "insufficient_funds") == (status, body["code"])
+        assert "The credit at vastai is $0.01; 1 h of" in body["error"]
+        assert "session_id" not in body
+    assert f"{offer['id']} with 50 GB" in named[1]["error"]
+    assert creations(wire) == 0
+    _, listed = await broker.call("GET", "/api/v1/sessions")
+    assert listed["total"] == 0
+
+
+async def test_what_live_sessions_need_is_not_spent_twice(broker: Broker, wire: VastWire) -> None:
+    """Until their ends; a session that has ended gives free what it held."""
+    offer = await cheapest(broker)
+    await paid(broker, wire, str(round(Decimal(str(offer["price_per_hour"])) * 2, 4)))
+    status, first = await broker.rent(offer_id=offer["id"], reservation_hours=2)
+    assert status == 201, first
+    refused = await broker.rent(**PAYS, consumer_id="other")
+
+    assert (402, "insufficient_funds") == (refused[0], refused[1]["code"])
+    assert "and live sessions need" in refused[1]["error"]
+    await broker.call("DELETE", f"/api/v1/sessions/{first['session']['id']}")
+    status, body = await broker.rent(**PAYS, consumer_id="other")
+    assert status == 201, body
+
+
+async def test_an_extension_that_the_credit_cannot_pay_is_refused(
+    broker: Broker, wire: VastWire
+) -> None:
+    """The end stays as it was; with more credit the same request is carried out."""
+    offer = await cheapest(broker)
+    await paid(broker, wire, str(round(Decimal(str(offer["price_per_hour"])) * 2, 4)))
+    _, created = await broker.rent(offer_id=offer["id"], reservation_hours=1)
+    path = f"/api/v1/sessions/{created['session']['id']}"
+    status, body = await broker.call("POST", f"{path}/extend", {"additional_hours": 2})
+
+    assert (402, "insufficient_funds") == (status, body["code"])
+    assert "to extend by 2 h costs" in body["error"]
+    assert (await broker.session(created["session"]["id"]))["reservation_hours"] == 1
+    await paid(broker, wire, "50")
+    status, body = await broker.call("POST", f"{path}/extend", {"additional_hours": 2})
+    assert status == 200, body
+
+
+async def test_a_simulated_market_beside_a_real_account_is_told_loudly(
+    serve: Serve, wire: VastWire, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is rented there costs money. Either of them alone needs no word."""
+    told = []
+    for settings in (
+        _account(wire),
+        {"providers__simulator__enabled": False, **_account(wire)},
+        {"providers__simulator__ssh": False},
+    ):
+        caplog.clear()
+        async with serve(**settings):
+            warnings = [one for one in caplog.records if "costs money" in one.getMessage()]
+        told.append([one.levelname for one in warnings])
+
+    assert told == [["WARNING"], [], []]
+
+
+async def test_where_the_broker_chooses_it_takes_what_can_be_paid(
+    with_simulator: Broker, wire: VastWire
+) -> None:
+    """The other provider's; where only this one is asked for, nobody's."""
+    await paid(with_simulator, wire, "0")
+    status, body = await with_simulator.rent(gpu_type="RTX 4090")
+    assert (201, "simulator") == (status, body["session"]["provider"])
+    status, body = await with_simulator.rent(**PAYS, consumer_id="other")
+    assert (402, "insufficient_funds") == (status, body["code"])
+
+
+@pytest.mark.parametrize("word", [Word.NO_CREDIT, Word.SPEND_LIMIT])
+async def test_a_creation_that_the_marketplace_calls_unpaid_is_answered_with_402(
+    broker: Broker, wire: VastWire, word: Word
+) -> None:
+    """Whatever the credit says; another try at the same account is not made."""
+    wire.misfortunes.add(Misfortune(word, times=FOR_EVER))
+    status, body = await broker.rent(**PAYS, auto_retry=True, retry_scope="any")
+
+    assert (402, "insufficient_funds") == (status, body["code"])
+    session = await broker.session(body["session_id"])
+    assert [one["reason"] for one in session["attempts"]] == ["insufficient_funds"]
+
+
+async def test_another_provider_stands_in_for_an_account_that_cannot_pay(
+    with_simulator: Broker, wire: VastWire
+) -> None:
+    """Where another try was asked for."""
+    wire.misfortunes.add(Misfortune(Word.NO_CREDIT, times=FOR_EVER))
+    query = "provider=vastai&sort=-price_per_hour&limit=1"
+    _, body = await with_simulator.call("GET", f"/api/v1/inventory?{query}")
+    status, body = await with_simulator.rent(
+        offer_id=body["offers"][0]["id"], auto_retry=True, retry_scope="any"
+    )
+    assert status == 201, body
+
+    async def stand_in() -> Any:
+        session = await with_simulator.session(body["session"]["id"])
+        return session if len(session["attempts"]) > 1 else None
+
+    session = await eventually(stand_in)
+    assert [one["provider"] for one in session["attempts"]] == ["vastai", "simulator"]
+    assert session["attempts"][0]["reason"] == "insufficient_funds"
+
+
+@pytest.mark.parametrize(
+    ("misfortune", "state"),
+    [
+        (Misfortune(Word.ERROR, Operation.USER, times=FOR_EVER), "degraded"),
+        (Misfortune(Word.HTML, Operation.USER, times=FOR_EVER), "degraded"),
+        (Misfortune(Word.TRUNCATED, Operation.USER, times=FOR_EVER), "degraded"),
+        (Misfortune(Word.BAD_KEY, Operation.USER, times=FOR_EVER), "needs_setup"),
+    ],
+    ids=lambda value: value.word if isinstance(value, Misfortune) else value,
+)
+async def test_a_balance_that_cannot_be_read_any_more_keeps_its_last_value(
+    broker: Broker, wire: VastWire, misfortune: Misfortune, state: str
+) -> None:
+    """The reason is shown, and renting goes on."""
+    await paid(broker, wire, "12.5")
+    wire.misfortunes.add(misfortune)
+
+    async def told() -> Any:
+        account = await vastai(broker)
+        return account if account["state"] == state else None
+
+    account = await eventually(told)
+    assert [reason.split()[0] for reason in account["reasons"]] == ["balance"]
+    assert account["balance"] == 12.5
+    status, body = await broker.rent(**PAYS)
+    assert status == 201, body
+
+
+async def test_a_search_quota_that_is_used_up_keeps_the_last_offers(
+    broker: Broker, wire: VastWire
+) -> None:
+    """The reason is shown; machines are rented and ended as ever."""
+    wire.misfortunes.add(Misfortune(Word.QUOTA, times=FOR_EVER))
+
+    async def told() -> Any:
+        account = await vastai(broker)
+        return account if account["reasons"] else None
+
+    account = await eventually(told)
+    assert account["state"] == "degraded"
+    assert account["reasons"][0].startswith("list_offers fails since")
+    assert account["offers"] > 0
+    _, listed = await broker.call("GET", "/api/v1/inventory")
+    assert [warning["code"] for warning in listed["warnings"]] == ["stale"]
+    status, body = await broker.rent(**PAYS)
+    assert status == 201, body
+    status, _ = await broker.call("DELETE", f"/api/v1/sessions/{body['session']['id']}")
+    assert status == 200
