@@ -50,6 +50,14 @@ def _exactly_one_of(given: Mapping[str, object], *names: str) -> Iterable[Detail
         yield from (Detail(name, f"give only one of {', '.join(names)}") for name in present)
 
 
+def _in_the_way_of_a_watchdog(given: Mapping[str, object]) -> Iterable[Detail]:
+    """What keeps the broker from moving the deadline of a machine that ends itself."""
+    if given.get("launch_mode", LaunchMode.SSH) != LaunchMode.SSH:
+        yield Detail("watchdog", f"needs launch_mode {LaunchMode.SSH}")
+    if given.get("managed_access") is False:
+        yield Detail("watchdog", "needs managed_access: over it an extension moves the deadline")
+
+
 def _apart(field: str, *others: str) -> list[JsonValue]:
     """JSON Schema for: this field or any of the others, not both."""
     return [
@@ -176,7 +184,10 @@ class SessionCreate(RequestModel):
         None, description="Another hard maximum for this session, in hours (administrators)."
     )
     watchdog: StrictBool = Field(
-        default=False, description="A switch in the machine that ends it without the broker."
+        default=False,
+        description="A switch in the machine that ends it 10 minutes after `expires_at`, also "
+        "without the broker. Needs `launch_mode` ssh and `managed_access`, over which an extension "
+        "moves it.",
     )
 
     @classmethod
@@ -188,6 +199,8 @@ class SessionCreate(RequestModel):
                 yield Detail(name, "give either offer_id or criteria, not both")
         if given.get("launch_mode") == LaunchMode.ENTRYPOINT and given.keys().isdisjoint(_IMAGES):
             yield Detail("launch_mode", f"needs one of {', '.join(_IMAGES)}")
+        if given.get("watchdog") is True:
+            yield from _in_the_way_of_a_watchdog(given)
 
 
 class SessionExtend(RequestModel):

@@ -42,6 +42,7 @@ from broker.usecases.sessions import Sessions
 from broker.usecases.teardown import Teardown
 from broker.usecases.templates import Templates
 from broker.usecases.verify import Verifier
+from broker.usecases.watchdog import Watchdogs
 from broker.usecases.workers import Act, Workers
 from providers.base import Provider
 from providers.label import deployment_part
@@ -64,6 +65,7 @@ class Parts:
     rekeying: Rekeying
     receipts: Receipts
     authorized: AuthorizedKeys
+    watchdogs: Watchdogs
     idle: IdleWatch
     sweeper: Sweeper
 
@@ -110,6 +112,7 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             rekeying=rekeying,
             receipts=Receipts(store, now=utcnow),
             authorized=authorized,
+            watchdogs=Watchdogs(tools, access),
             idle=IdleWatch(tools, workers, access),
             sweeper=Sweeper(tools, workers, await _policy(settings, store, part), metrics),
         )

@@ -80,6 +80,7 @@ class Daemon:
         if parts.deployment.is_new:
             _warn_of_predecessors(parts)
         await parts.authorized.resume()
+        await parts.watchdogs.resume()
         await self._timers.start()
         gc.freeze()
         self._is_ready = parts.opening.is_open = True

@@ -54,6 +54,7 @@ class Timers:
         lifecycle = self._parts.settings.lifecycle
         self._every(lifecycle.check_interval, "sweep", self._sweep)
         self._every(lifecycle.check_interval, "idle", self._watch_idleness)
+        self._every(lifecycle.check_interval, "watchdogs", self._parts.watchdogs.ensure)
         for provider in self._parts.tools.doors:
             self._every(
                 lifecycle.reconciliation_interval,

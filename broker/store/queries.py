@@ -199,6 +199,13 @@ LIVE_EVENTS = Prepared(
     to_event,
 )
 
+WITH_WATCHDOG = Prepared(
+    sa.select(*_columns(sessions, Session)).where(
+        LEASED, sa.func.json_extract(sessions.c.request, "$.watchdog") == 1
+    ),
+    to_session,
+)
+
 FAILURES = Prepared(
     sa.select(*_columns(failures, Failure))
     .where(failures.c.created_at >= _instant)

@@ -192,6 +192,10 @@ class Store:
         query = queries.events_where(frozenset(given))
         return await self._reader.fetch(query, **given, limit=limit)
 
+    async def sessions_with_watchdog(self) -> list[Session]:
+        """The sessions still wanted whose machines end themselves."""
+        return await self._reader.fetch(queries.WITH_WATCHDOG)
+
     async def events_of_live_sessions(self, types: Sequence[str]) -> list[Event]:
         """The events of these types of all sessions that are not final, in their order."""
         return await self._reader.fetch(queries.LIVE_EVENTS, types=_list(types))

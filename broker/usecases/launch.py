@@ -14,6 +14,7 @@ from broker.decide.boot import judge_failure
 from broker.decide.funds import Purse
 from broker.decide.images import plan_image
 from broker.decide.pauses import growing
+from broker.decide.watchdog import deadline_of
 from broker.model import Attempt, Change, Reason, Session, Wanted
 from broker.store import Store
 from broker.usecases.doors import Door
@@ -122,6 +123,7 @@ class Launcher:
             on_start=confidential.on_start_cmd,
             ports=request.exposed_ports,
             template_hash_id=request.template_hash_id,
+            watchdog_at=deadline_of(session) if request.watchdog else None,
         )
 
     async def _accept(self, session: Session, attempt: Attempt, instance: Instance) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from providers import registry
-from providers.base import BootFailure, Instance, InstanceStatus, LaunchSpec
+from providers.base import BootFailure, Capabilities, Instance, InstanceStatus, LaunchSpec
 from providers.errors import NotFound, Unavailable
 from providers.registry import Options
 from providers.simulator.adapter import SimulatorProvider
@@ -38,7 +38,15 @@ class OddMarket(SimulatorProvider):
     calls: list[tuple[str, str]]
     """Every `attach` and `detach`, with the data of the key."""
 
+    specs: list[LaunchSpec]
+    """What was asked of it to make."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, watchdog=True)
+
     async def create(self, spec: LaunchSpec) -> Instance:
+        self.specs.append(spec)
         if self.stillborn > 0:
             self.stillborn -= 1
             self.faults.add(Fault(Word.ERROR, Operation.BOOT))
@@ -124,7 +132,7 @@ def serve_oddly(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Serve:
         plain = await usual(options, data_dir, now)
         assert isinstance(plain, SimulatorProvider)
         market = OddMarket(plain._options, plain._marketplace, plain._thread)
-        market.calls = []
+        market.calls, market.specs = [], []
         return market
 
     monkeypatch.setitem(registry.FACTORIES, "simulator", factory)  # type: ignore[arg-type]
