@@ -20,6 +20,8 @@ from providers.errors import (
     Unavailable,
 )
 from providers.simulator import SimulatorOptions, SimulatorProvider, open_simulator
+from providers.simulator.account import Account
+from providers.simulator.machine import Fate, launch_of
 from tests.contract.conftest import Clock, a_spec, first_offer
 
 
@@ -65,6 +67,32 @@ async def test_the_account_survives_a_restart(
     await other.destroy(made.id)
     assert await simulator.list_instances() == ()
     await other.close()
+
+
+async def test_a_machine_can_be_stopped_and_started_and_its_ports_be_chosen(
+    simulator: SimulatorProvider, tmp_path: Path, clock: Clock
+) -> None:
+    """By whoever keeps the account; nothing else of the machine changes."""
+    offer = await first_offer(simulator)
+    account = Account(tmp_path)
+    made = account.rent(
+        launch_of(a_spec(offer), offer, host_id="host", host_key="key"),
+        lambda at: Fate(boots_at=at),
+        now=clock.now,
+        created_at=clock.now,
+        ssh_port=20_022,
+        published={8000: 20_080},
+    )
+    account.change_fate(made.id, Fate(boots_at=clock.now, dies_at=clock.now))
+    stopped = account.find(made.id)
+    account.change_fate(made.id, Fate(boots_at=clock.now))
+    started = account.find(made.id)
+    account.close()
+
+    assert (20_022, {8000: 20_080}) == (made.ssh_port, made.published)
+    assert made == started
+    assert stopped is not None
+    assert [False, True] == [stopped.is_up(clock.now), made.is_up(clock.now)]
 
 
 async def test_two_hundred_machines_can_be_rented_at_once(simulator: SimulatorProvider) -> None:

@@ -263,6 +263,18 @@ async def charges(customer: Customer, clock: Clock) -> Any:
     return row
 
 
+async def test_traffic_is_charged_by_the_gigabyte(customer: Customer) -> None:
+    """Both ways, at the prices of the host."""
+    offer = customer.wire.offers()[0]
+    machine = (await customer.create(offer["id"]))[1]["new_contract"]
+    before = customer.wire.credit
+
+    customer.wire.use_network(machine, down_gb=1000, up_gb=10)
+
+    cost = 1000 * offer["inet_down_cost"] + 10 * offer["inet_up_cost"]
+    assert pytest.approx(cost, abs=1e-5) == float(before - customer.wire.credit)
+
+
 async def test_when_the_credit_is_spent_everything_halts_at_that_instant(
     customer: Customer, clock: Clock
 ) -> None:

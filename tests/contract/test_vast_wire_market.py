@@ -219,6 +219,24 @@ async def test_a_refused_start_leaves_a_stopped_instance_whose_disk_is_billed(
     )
 
 
+@pytest.mark.parametrize("cancel_unavail", [True, False, None])
+async def test_a_busy_host_is_an_error_only_for_whoever_asks_for_one(
+    customer: Customer, cancel_unavail: bool | None
+) -> None:
+    """For the others it is a stopped machine; on demand, the service asks for the error itself."""
+    customer.wire.misfortunes.add(Misfortune(Word.HOST_BUSY))
+
+    status, body = await customer.create(
+        customer.wire.offers()[0]["id"], cancel_unavail=cancel_unavail
+    )
+
+    left = [row["actual_status"] for row in customer.wire.instances()]
+    if cancel_unavail is False:
+        assert (200, True, ["stopped"]) == (status, body["success"], left)
+    else:
+        assert (410, "no_such_ask", []) == (status, body["error"], left)
+
+
 async def test_the_answer_to_a_creation_has_the_key_of_the_instance(customer: Customer) -> None:
     """With which that one instance can be shown, stopped and destroyed, and nothing else done."""
     asks = [row["id"] for row in customer.wire.offers() if row["gpu_frac"] == 1]
@@ -227,6 +245,7 @@ async def test_the_answer_to_a_creation_has_the_key_of_the_instance(customer: Cu
 
     assert 200 == (await customer.ask("GET", path, key=key))[0]
     assert 200 == (await customer.ask("PUT", path, {"state": "stopped"}, key=key))[0]
+    assert 403 == (await customer.ask("PUT", path, {"label": "theirs"}, key=key))[0]
     for method, elsewhere in (
         ("DELETE", f"/api/v0/instances/{other['new_contract']}/"),
         ("GET", "/api/v1/instances/"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from tests.vast_wire.answers import refuse, reply
 from tests.vast_wire.contracts import Contract
@@ -19,9 +20,7 @@ from tests.vast_wire.misfortunes import INSTEAD, SPOILT, Misfortune, Misfortunes
 from tests.vast_wire.operations import OPEN, OWN_MACHINE, operation_of
 from tests.vast_wire.refusals import Refused, bad_key, not_allowed
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_OWN = web.RequestKey("own misfortune", Misfortune | None)
+_OWN = web.RequestKey("own misfortune", Misfortune)
 _HUGE = 50_000_000
 _PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1><hr>nginx</body></html>\n"
 
@@ -65,7 +64,7 @@ class Gate:
         self._by_key = by_key
         self._settle = settle
 
-    def middleware(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    def middleware(self) -> Middleware:
         """For the application."""
 
         @web.middleware
@@ -76,14 +75,15 @@ class Gate:
 
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         operation = operation_of(request)
-        await self._note(request, operation)
+        call = await self._note(request, operation)
         suffered = self._misfortunes.take(operation)
         instead = next((one for one in suffered if one.word in INSTEAD), None)
         spoilt = next((one for one in suffered if one.word in SPOILT), None)
-        kinds = INSTEAD | SPOILT
-        request[_OWN] = next((one for one in suffered if one.word not in kinds), None)
+        for own in suffered:
+            if own not in (instead, spoilt):
+                request[_OWN] = own
         try:
-            self._authorise(request, operation)
+            self._authorise(request, call)
             self._admit(request, operation)
             answer = await self._suffer(request, instead) if instead else None
             response = answer or await handler(request)
@@ -94,17 +94,19 @@ class Gate:
             response = _raw(refused.status, refused.text or "")
         return await self._spoil(request, response, spoilt) if spoilt else response
 
-    async def _note(self, request: web.Request, operation: Operation) -> None:
+    async def _note(self, request: web.Request, operation: Operation) -> Call:
         now = self._settle()
         body = None
         with suppress(ValueError):
             body = json.loads(await request.text())
         query = dict(request.query)
-        self.calls.append(Call(request.method, request.path, query, body, now, operation))
+        call = Call(request.method, request.path, query, body, now, operation)
+        self.calls.append(call)
+        return call
 
-    def _authorise(self, request: web.Request, operation: Operation) -> None:
+    def _authorise(self, request: web.Request, call: Call) -> None:
         """The account's key opens everything, an instance's key that instance."""
-        if operation in OPEN and "Authorization" not in request.headers:
+        if call.operation in OPEN and "Authorization" not in request.headers:
             return
         key = _key_of(request)
         if key == self._api_key or request.path.startswith("/results/"):
@@ -112,7 +114,9 @@ class Gate:
         contract = self._by_key(key)
         if contract is None:
             raise bad_key()
-        if operation not in OWN_MACHINE or request.match_info.get("id") != str(contract.id):
+        is_own = request.match_info.get("id") == str(contract.id)
+        is_label = isinstance(call.body, dict) and "label" in call.body
+        if call.operation not in OWN_MACHINE or not is_own or is_label:
             raise not_allowed()
 
     def _admit(self, request: web.Request, operation: Operation) -> None:

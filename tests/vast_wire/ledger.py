@@ -30,6 +30,13 @@ class Ledger:
         if self.credit <= 0:
             _stop(contracts, now)
 
+    def charge_traffic(self, contract: Contract, *, down_gb: float, up_gb: float) -> None:
+        """Charge what a machine has sent and received, in whatever state."""
+        prices = [float(contract.ask.get(f"inet_{way}_cost") or 0) for way in ("down", "up")]
+        cost = prices[0] * down_gb + prices[1] * up_gb
+        self.credit -= cost
+        contract.charged["traffic"] = contract.charged.get("traffic", 0) + cost
+
     def _charge(self, contracts: Collection[Contract], until: datetime) -> None:
         """Charge one span in which no price changes; it ends early where the money does."""
         since = self.charged_until

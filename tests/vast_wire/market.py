@@ -53,8 +53,9 @@ class Market:
 def _as_of(row: Mapping[str, Any], now: float) -> Row:
     """A row as if it had been recorded now: its offer ends as long after now as it did then."""
     duration = row.get("duration")
-    is_known = isinstance(duration, int | float) and not isinstance(duration, bool)
-    return {**row, "end_date": now + duration} if is_known else dict(row)
+    if not isinstance(duration, int | float):
+        return dict(row)
+    return {**row, "end_date": now + duration}
 
 
 def gpus_of(row: Mapping[str, Any]) -> tuple[Any, frozenset[Any]]:

@@ -83,6 +83,9 @@ class Word(StrEnum):
     # The call's own.
     OFFER_GONE = "offer_gone"
     """400, or `status` 404 or 410."""
+    HOST_BUSY = "host_busy"
+    """The host cannot start it now: 410 for whoever says `cancel_unavail`, for the others a
+    stopped machine whose disk is billed, and `success: true`."""
     NO_CREDIT = "no_credit"
     SPEND_LIMIT = "spend_limit"
     STOPPED_CONTRACT = "stopped_contract"
@@ -149,6 +152,7 @@ SPOILT = frozenset(
 )
 OWN = {
     Word.OFFER_GONE: Operation.CREATE,
+    Word.HOST_BUSY: Operation.CREATE,
     Word.NO_CREDIT: Operation.CREATE,
     Word.SPEND_LIMIT: Operation.CREATE,
     Word.STOPPED_CONTRACT: Operation.CREATE,

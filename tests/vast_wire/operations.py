@@ -52,7 +52,7 @@ _OF = {
 OPEN = frozenset({Operation.SEARCH, Operation.OPEN})
 """What is answered without a key."""
 OWN_MACHINE = frozenset({Operation.SHOW, Operation.CHANGE, Operation.DESTROY})
-"""What an instance's key allows with that instance."""
+"""What an instance's key allows with that instance, its label aside."""
 
 
 def operation_of(request: web.Request) -> Operation:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 
 from tests.vast_wire.answers import Body, read_body, refuse, reply
@@ -64,12 +62,13 @@ class Renting:
         self._check_money(misfortune)
         if isinstance(ask.get("disk_space"), int | float) and order.disk_gb > ask["disk_space"]:
             raise invalid(f"Invalid args: the host has no {order.disk_gb} GB of disk")
+        word = misfortune.word if misfortune else None
         is_low = order.price is not None and order.price < float(ask.get("min_bid") or 0)
-        is_stopped = is_low or (misfortune is not None and misfortune.word is Word.STOPPED_CONTRACT)
+        is_stopped = is_low or word in (Word.STOPPED_CONTRACT, Word.HOST_BUSY)
         contract = await self._fleet.rent(ask, order, is_stopped=is_stopped)
         if order.template.get("hash_id"):
             self._templates.rented(order.template)
-        if is_stopped:
+        if is_stopped and word is not Word.HOST_BUSY:
             msg = "Bid price is too low." if is_low else "Instance could not be started."
             return {"success": False, "new_contract": contract.id, "msg": msg}
         return {
@@ -90,16 +89,19 @@ class Renting:
 
     def _ask(self, ask_id: int, order: Order, misfortune: Misfortune | None) -> Body:
         """The offer, if it can be rented now."""
-        if misfortune is not None and misfortune.word is Word.OFFER_GONE:
+        word = misfortune.word if misfortune else None
+        if word is Word.OFFER_GONE:
             self._fleet.market.withdraw(ask_id)
-            raise no_such_ask(ask_id, misfortune.status or 400)
+            raise no_such_ask(ask_id, (misfortune and misfortune.status) or 400)
+        if word is Word.HOST_BUSY and order.cancel_unavail:
+            raise no_such_ask(ask_id, 410)
         for row in self._fleet.offers():
             if row.get("id") == ask_id:
                 return row
         raise no_such_ask(ask_id, 410 if order.cancel_unavail else 400)
 
     def _check_money(self, misfortune: Misfortune | None) -> None:
-        word: Any = misfortune and misfortune.word
+        word = misfortune.word if misfortune else None
         if word is Word.NO_CREDIT or self._fleet.ledger.credit <= 0:
             raise no_credit()
         if word is Word.SPEND_LIMIT:

@@ -100,8 +100,8 @@ def present_contract(contract: Contract, address: Address, now: datetime) -> Row
 
 def _ending(contract: Contract, now: datetime) -> Row:
     end = contract.ask.get("end_date")
-    is_known = isinstance(end, int | float)
-    return {"end_date": end, "duration": end - now.timestamp() if is_known else None}
+    duration = end - now.timestamp() if isinstance(end, int | float) else None
+    return {"end_date": end, "duration": duration}
 
 
 def _money(contract: Contract, *, is_running: bool) -> Row:

@@ -97,6 +97,12 @@ class VastWire:
         self.fleet.settle()
         self.fleet.ledger.drain_per_second = float(per_second)
 
+    def use_network(self, instance_id: int | str, *, down_gb: float = 0, up_gb: float = 0) -> None:
+        """Let a machine have received and sent so much."""
+        self.fleet.settle()
+        contract = self.fleet.find(instance_id)
+        self.fleet.ledger.charge_traffic(contract, down_gb=down_gb, up_gb=up_gb)
+
     def instance(self, instance_id: int | str) -> Body | None:
         """The row of an instance as the list shows it; None when it is gone."""
         self.fleet.settle()
