@@ -8,7 +8,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields
 
+import pytest
+
 import broker.app.web  # noqa: F401 - brings all errors into the tree
+from broker.clock import utcnow
 from broker.decide.cleanup import Verdict
 from broker.errors import BrokerError
 from broker.model import Reason
@@ -17,6 +20,8 @@ from providers.base import Capabilities
 from providers.label import parse_label
 from providers.simulator.adapter import CAPABILITIES
 from providers.simulator.faults import Operation, Word, parse_fault
+from providers.vastai.adapter import VastaiOptions, VastaiProvider
+from providers.vastai.sdk import Sdk
 from tests.unit.documents import ROOT, coded, document, rows, section
 
 TROUBLESHOOTING = document("troubleshooting.md")
@@ -87,15 +92,21 @@ def test_every_verdict_on_a_machine_is_explained() -> None:
     assert {coded(row[0])[0] for row in table} == set(Verdict)
 
 
-def test_every_capability_is_explained_and_what_the_simulator_has() -> None:
+def _vastai() -> Capabilities:
+    options = VastaiOptions("key", "http://127.0.0.1:9")
+    return VastaiProvider(options, Sdk(options.api_key, options.api_url), utcnow).capabilities
+
+
+@pytest.mark.parametrize(("column", "has"), [(2, CAPABILITIES), (3, _vastai())])
+def test_every_capability_is_explained_and_who_has_it(column: int, has: Capabilities) -> None:
     """As `GET /api/v1/providers` shows them."""
-    table = {coded(row[0])[0]: row[2] for row in _table(PROVIDERS, "## Capabilities")}
+    table = {coded(row[0])[0]: row[column] for row in _table(PROVIDERS, "## Capabilities")}
     shown = {field.name for field in fields(Capabilities)} - {"settle", "direct_proof"}
 
     assert set(table) == shown
-    assert coded(table.pop("launch_modes")) == sorted(CAPABILITIES.launch_modes)
+    assert coded(table.pop("launch_modes")) == sorted(has.launch_modes)
     assert {name: can == "yes" for name, can in table.items()} == {
-        name: getattr(CAPABILITIES, name) for name in table
+        name: getattr(has, name) for name in table
     }
 
 
