@@ -261,3 +261,17 @@ async def test_a_wrong_key_is_refused(vendor: Vendor, wire: VastWire, tmp_path: 
 
     assert ("HTTPError", 401) == (refused["error"], refused["status"])
     assert "Invalid user key" in refused["body"]
+
+
+async def test_the_typed_clients_work_too(
+    client: Client, wire: VastWire, market: list[Row]
+) -> None:
+    """The synchronous and the asynchronous one: search, rent, list, destroy."""
+    seen = await client.run_script(Path(__file__).with_name("vendor_typed.py"), wire.url)
+
+    by_id = {row["id"]: row for row in market}
+    for one in seen:
+        assert pytest.approx(total_price(by_id[one["offer"]], 20)) == one["price"]
+        assert ["typed", "ubuntu", "ssh_direc ssh_proxy", 20.0, [["A", "1"]]] == one["row"]
+        assert ([one["made"]], []) == (one["listed"], one["left"])
+    assert 2 == len({one["made"] for one in seen})

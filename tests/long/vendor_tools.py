@@ -99,10 +99,15 @@ class Client:
 
     async def run(self, *arguments: object, typed: str = "") -> Printed:
         """What a command prints. It must not crash, however badly things go."""
-        words = [str(word) for word in arguments]
+        return await self._run(self.vendor.command, *arguments, typed=typed)
+
+    async def run_script(self, script: Path, *arguments: object) -> Any:
+        """What a script of ours prints there, which is JSON."""
+        return (await self._run(self.vendor.python, script, *arguments)).json
+
+    async def _run(self, *command: object, typed: str = "") -> Printed:
         process = await asyncio.create_subprocess_exec(
-            self.vendor.command,
-            *words,
+            *(str(word) for word in command),
             env=dict(self.environment),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
