@@ -25,18 +25,6 @@ from tests.long.vendor_tools import Client, Vendor, client_of, together
 from tests.vast_wire import VastWire
 
 
-async def test_a_first_command_asks_for_gpus_and_for_its_role(
-    client: Client, wire: VastWire
-) -> None:
-    """The names of the GPUs are asked for without a key, who one is with it; then the command."""
-    user = await client.json("show", "user")
-
-    asked = [(call.method, call.path) for call in wire.calls]
-    assert [("GET", "/api/v0/gpu_names/unique/"), ("GET", "/api/v0/users/current")] == asked[:2]
-    assert user["credit"] > 0
-    assert "api_key" not in user
-
-
 async def test_a_machine_is_rented_reached_and_destroyed(client: Client, market: list[Row]) -> None:
     """From the offer to a login with an attached key over the address that `ssh-url` prints."""
     flags = ("--ssh", "--direct", "--disk", 32, "--label", "mine", "--env", "-e A=1 -p 8000:8000")
@@ -127,17 +115,6 @@ async def test_a_rented_offer_is_gone(client: Client, market: list[Row]) -> None
     refused = await client.run("create", "instance", ask, "--image", "ubuntu", "--raw")
     assert "" == refused.out
     assert "no_such_ask" in refused.refusal["msg"]
-
-
-async def test_a_wrong_key_is_told(vendor: Vendor, wire: VastWire, tmp_path: Path) -> None:
-    """The offers can be searched all the same."""
-    client = client_of(vendor, tmp_path / "home", wire.url, "wrong")
-
-    user, raw = await together(client.run("show", "user"), client.run("show", "instances", "--raw"))
-
-    assert "Failed with error 401: Invalid user key" in user.err
-    assert {"status_code": 401, "msg": "Invalid user key"} == raw.refusal
-    assert "wrong" not in user.err
 
 
 async def test_instances_are_shown_in_every_way(client: Client, market: list[Row]) -> None:
@@ -266,19 +243,6 @@ async def test_what_a_machine_wrote_is_shown(client: Client, market: list[Row]) 
     assert "no-line-has-this" not in found.out
 
 
-async def test_keys_of_the_account_are_added_shown_and_removed(client: Client) -> None:
-    """As long as there are none, the service says 404."""
-    none = await client.run("show", "ssh-keys", "--raw")
-    assert 404 == none.refusal["status_code"]
-
-    added = await client.run("create", "ssh-key", PUBLIC_KEY)
-    (key,) = await client.json("show", "ssh-keys")
-    assert PUBLIC_KEY == key["key"]
-    assert str(key["id"]) in added.out
-    assert "True" in (await client.run("delete", "ssh-key", key["id"])).out
-    assert 404 == (await client.run("show", "ssh-keys", "--raw")).refusal["status_code"]
-
-
 async def test_a_key_of_the_account_opens_machines_that_are_made_later(
     client: Client, market: list[Row]
 ) -> None:
@@ -310,41 +274,6 @@ async def test_a_detached_key_opens_nothing(
     assert "SSH key removed from instance." in detached.out
     assert "hello" in await log_in(url, KEY, "echo hello")
     await until_locked_out(url, other)
-
-
-async def test_templates_are_made_found_changed_and_removed(client: Client) -> None:
-    """The hash changes with the content."""
-    flags = ("--name", "mine", "--ssh", "--direct", "--search_params", "num_gpus>=2")
-    made = await client.run("create", "template", *flags, "--image", "ubuntu")
-    (template,) = await client.json("search", "templates", "name=mine")
-    assert f"'hash_id': '{template['hash_id']}'" in made.words
-
-    changed = await client.run(
-        "update", "template", template["hash_id"], *flags, "--image", "debian"
-    )
-    assert "updated template:" in changed.out
-    (newer,) = await client.json("search", "templates", "name=mine image=debian")
-    assert (template["id"], True) == (newer["id"], newer["hash_id"] != template["hash_id"])
-
-    await client.run("delete", "template", "--hash-id", newer["hash_id"])
-    assert [] == await client.json("search", "templates", "name=mine")
-
-
-async def test_the_account_is_shown(client: Client) -> None:
-    """Its money, its volumes, its bills."""
-    table, volumes, raw, bills, raised = await together(
-        client.run("show", "user"),
-        client.run("show", "volumes"),
-        client.json("show", "volumes"),
-        client.json("show", "invoices-v1", "--charges"),
-        client.run("show", "price-increases", "--raw"),
-    )
-
-    assert "Credit" in table.out
-    assert "mach_id" in volumes.out
-    assert [] == raw
-    assert [] == bills["results"]
-    assert "Traceback" not in raised.err
 
 
 async def test_nothing_is_destroyed_without_a_yes(client: Client, market: list[Row]) -> None:

@@ -19,7 +19,7 @@ from tests.long.vendor_market import (
 )
 from tests.long.vendor_rentals import KEY, PUBLIC_KEY, attached_ids, log_in, until_locked_out
 from tests.long.vendor_tools import Client, Sdk, Vendor, client_of
-from tests.vast_wire import VastWire
+from tests.vast_wire import Misfortune, Operation, VastWire, Word
 from tests.waiting import eventually
 
 
@@ -154,6 +154,38 @@ async def test_an_offer_is_rented_once(client: Client, market: list[Row]) -> Non
     assert ("HTTPError", 400) == (plain["error"], plain["status"])
     assert ("HTTPError", 410) == (strict["error"], strict["status"])
     assert all("no_such_ask" in outcome["body"] for outcome in (plain, strict))
+
+
+async def test_a_lost_reply_to_a_creation_leaves_a_machine_behind(
+    client: Client, wire: VastWire, market: list[Row]
+) -> None:
+    """The SDK asks again by itself, is refused, and never tells of what it has rented."""
+    ask = market[0]["id"]
+    wire.misfortunes.add(Misfortune(Word.REPLY_BAD_GATEWAY, Operation.CREATE))
+    async with client.sdk() as sdk:
+        refused = await sdk.outcome("create_instance", ask, image="ubuntu", label="mine")
+        (row,) = await sdk("show_instances")
+
+    assert "no_such_ask" in refused["body"]
+    assert "mine" == row["label"]
+    assert 2 == [call.operation for call in wire.calls].count(Operation.CREATE)
+
+
+async def test_a_call_that_comes_too_often_is_repeated_until_it_is_heard(
+    client: Client, wire: VastWire
+) -> None:
+    """The SDK waits as long as it is told; what is used up for the day it does not repeat."""
+    wire.misfortunes.add(Misfortune(Word.RATE_LIMITED, Operation.USER, retry_after=0.01))
+    wire.misfortunes.add(Misfortune(Word.QUOTA))
+    async with client.sdk() as sdk:
+        user = await sdk("show_user")
+        refused = await sdk.outcome("search_offers")
+
+    assert user["credit"] > 0
+    assert (429, True) == (refused["status"], "search_quota_exceeded" in refused["body"])
+    assert [Operation.USER, Operation.USER, Operation.SEARCH] == [
+        call.operation for call in wire.calls
+    ]
 
 
 async def test_a_bid_below_the_least_makes_a_stopped_instance(
