@@ -2,68 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from broker.clock import utcnow
 from tests.service.conftest import Broker, Serve
 from tests.service.scenarios import metric
-from tests.vast_wire import API_KEY, Misfortune, Operation, VastWire, Word, open_vast_wire
+from tests.service.vast.asking import ANYTHING, FOR_EVER, account, cheapest, creations, vastai
+from tests.vast_wire import Misfortune, Operation, VastWire, Word
 from tests.waiting import eventually
-
-FOR_EVER = 1_000_000
-PAYS = {"workload_type": "llm", "provider": "vastai", "gpu_type": None}
-
-
-@pytest.fixture
-async def wire(tmp_path: Path) -> AsyncIterator[VastWire]:
-    """An account at Vast.ai, whose machines never come up."""
-    async with open_vast_wire(tmp_path / "vast", now=utcnow, ssh=False) as one:
-        yield one
-
-
-@pytest.fixture
-async def broker(serve: Serve, wire: VastWire) -> AsyncIterator[Broker]:
-    """A broker with that account alone, which has been read."""
-    async with serve(providers__simulator__enabled=False, **_account(wire)) as one:
-        await _read(one, wire)
-        yield one
-
-
-@pytest.fixture
-async def with_simulator(serve: Serve, wire: VastWire) -> AsyncIterator[Broker]:
-    """A broker with that account and the simulated market beside it."""
-    async with serve(providers__simulator__ssh=False, **_account(wire)) as one:
-        await _read(one, wire)
-        yield one
-
-
-def _account(wire: VastWire) -> dict[str, Any]:
-    return {
-        "providers__vastai__api_key": API_KEY,
-        "providers__vastai__api_url": wire.url,
-        "providers__vastai__pace": 0,
-    }
-
-
-async def _read(broker: Broker, wire: VastWire) -> None:
-    """Wait until the broker knows the market and the credit."""
-
-    async def is_read() -> bool:
-        account = await vastai(broker)
-        return bool(account["offers"]) and account["balance"] is not None
-
-    await eventually(is_read)
-
-
-async def vastai(broker: Broker) -> Any:
-    """The account, as the providers are shown."""
-    _, body = await broker.call("GET", "/api/v1/providers")
-    return next(one for one in body["providers"] if one["name"] == "vastai")
 
 
 async def paid(broker: Broker, wire: VastWire, credit: str) -> None:
@@ -77,17 +26,6 @@ async def paid(broker: Broker, wire: VastWire, credit: str) -> None:
         )
 
     await eventually(is_known)
-
-
-def creations(wire: VastWire) -> int:
-    """How often the marketplace was asked for a machine."""
-    return sum(call.operation is Operation.CREATE for call in wire.calls)
-
-
-async def cheapest(broker: Broker) -> Any:
-    """The cheapest verified offer of the account's market."""
-    _, body = await broker.call("GET", "/api/v1/inventory?provider=vastai&verified=true&limit=1")
-    return body["offers"][0]
 
 
 async def test_what_can_be_spent_is_shown(broker: Broker, wire: VastWire) -> None:
@@ -113,7 +51,7 @@ async def test_what_the_credit_cannot_pay_is_not_rented(broker: Broker, wire: Va
     offer = await cheapest(broker)
     await paid(broker, wire, "0.01")
     named = await broker.rent(offer_id=offer["id"])
-    chosen = await broker.rent(**PAYS)
+    chosen = await broker.rent(**ANYTHING)
 
     for status, body in (named, chosen):
         assert (402, "insufficient_funds") == (status, body["code"])
@@ -131,13 +69,30 @@ async def test_what_live_sessions_need_is_not_spent_twice(broker: Broker, wire: 
     await paid(broker, wire, str(round(Decimal(str(offer["price_per_hour"])) * 2, 4)))
     status, first = await broker.rent(offer_id=offer["id"], reservation_hours=2)
     assert status == 201, first
-    refused = await broker.rent(**PAYS, consumer_id="other")
+    refused = await broker.rent(**ANYTHING, consumer_id="other")
 
     assert (402, "insufficient_funds") == (refused[0], refused[1]["code"])
     assert "and live sessions need" in refused[1]["error"]
     await broker.call("DELETE", f"/api/v1/sessions/{first['session']['id']}")
-    status, body = await broker.rent(**PAYS, consumer_id="other")
+    status, body = await broker.rent(**ANYTHING, consumer_id="other")
     assert status == 201, body
+
+
+async def test_requests_at_the_same_time_cannot_spend_the_same_money(
+    broker: Broker, wire: VastWire
+) -> None:
+    """The credit pays one of them."""
+    _, body = await broker.call("GET", "/api/v1/inventory?verified=true&limit=20")
+    prices = [Decimal(str(offer["price_per_hour"])) for offer in body["offers"]]
+    wanted = [
+        offer for offer, price in zip(body["offers"], prices, strict=True) if prices[-1] / 2 < price
+    ]
+    assert len(wanted) > 2
+    await paid(broker, wire, str(prices[-1] + Decimal("0.001")))
+    answers = await asyncio.gather(*(broker.rent(offer_id=one["id"]) for one in wanted))
+
+    assert sorted(status for status, _ in answers) == [201, *[402] * (len(answers) - 1)]
+    assert creations(wire) == 1
 
 
 async def test_an_extension_that_the_credit_cannot_pay_is_refused(
@@ -164,8 +119,8 @@ async def test_a_simulated_market_beside_a_real_account_is_told_loudly(
     """What is rented there costs money. Either of them alone needs no word."""
     told = []
     for settings in (
-        _account(wire),
-        {"providers__simulator__enabled": False, **_account(wire)},
+        account(wire),
+        {"providers__simulator__enabled": False, **account(wire)},
         {"providers__simulator__ssh": False},
     ):
         caplog.clear()
@@ -180,11 +135,20 @@ async def test_where_the_broker_chooses_it_takes_what_can_be_paid(
     with_simulator: Broker, wire: VastWire
 ) -> None:
     """The other provider's; where only this one is asked for, nobody's."""
+    _, body = await with_simulator.call("GET", "/api/v1/inventory?verified=true")
+    cheapest_of = {offer["gpu_type"]: offer for offer in reversed(body["offers"])}
+    simulated = {one["gpu_type"] for one in body["offers"] if one["provider"] == "simulator"}
+    wanted = next(
+        gpu_type
+        for gpu_type, offer in cheapest_of.items()
+        if offer["provider"] == "vastai" and gpu_type in simulated
+    )
     await paid(with_simulator, wire, "0")
-    status, body = await with_simulator.rent(gpu_type="RTX 4090")
+    status, body = await with_simulator.rent(gpu_type=wanted)
     assert (201, "simulator") == (status, body["session"]["provider"])
-    status, body = await with_simulator.rent(**PAYS, consumer_id="other")
+    status, body = await with_simulator.rent(**ANYTHING, consumer_id="other")
     assert (402, "insufficient_funds") == (status, body["code"])
+    assert creations(wire) == 0
 
 
 @pytest.mark.parametrize("word", [Word.NO_CREDIT, Word.SPEND_LIMIT])
@@ -193,7 +157,7 @@ async def test_a_creation_that_the_marketplace_calls_unpaid_is_answered_with_402
 ) -> None:
     """Whatever the credit says; another try at the same account is not made."""
     wire.misfortunes.add(Misfortune(word, times=FOR_EVER))
-    status, body = await broker.rent(**PAYS, auto_retry=True, retry_scope="any")
+    status, body = await broker.rent(**ANYTHING, auto_retry=True, retry_scope="any")
 
     assert (402, "insufficient_funds") == (status, body["code"])
     session = await broker.session(body["session_id"])
@@ -245,7 +209,7 @@ async def test_a_balance_that_cannot_be_read_any_more_keeps_its_last_value(
     account = await eventually(told)
     assert [reason.split()[0] for reason in account["reasons"]] == ["balance"]
     assert account["balance"] == 12.5
-    status, body = await broker.rent(**PAYS)
+    status, body = await broker.rent(**ANYTHING)
     assert status == 201, body
 
 
@@ -265,7 +229,7 @@ async def test_a_search_quota_that_is_used_up_keeps_the_last_offers(
     assert account["offers"] > 0
     _, listed = await broker.call("GET", "/api/v1/inventory")
     assert [warning["code"] for warning in listed["warnings"]] == ["stale"]
-    status, body = await broker.rent(**PAYS)
+    status, body = await broker.rent(**ANYTHING)
     assert status == 201, body
     status, _ = await broker.call("DELETE", f"/api/v1/sessions/{body['session']['id']}")
     assert status == 200
