@@ -13,6 +13,9 @@ from broker.model import Event, Session
 REKEYED, DETACHED = "session.rekeyed", "session.key_detached"
 """The events that tell which keys of a session the provider still has to forget."""
 
+EFFECT = timedelta(minutes=1)
+"""After which time a provider has put a key that it was told of on the machine."""
+
 _FIRST_PAUSE = timedelta(seconds=5)
 _LONGEST_PAUSE = timedelta(minutes=1)
 

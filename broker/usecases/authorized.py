@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from broker.decide import upkeep
+from broker.decide import keys, upkeep
 from broker.decide.keys import (
     DETACHED,
     REKEYED,
@@ -73,7 +73,7 @@ class AuthorizedKeys:
             await self._door(attempt).attach_key(attempt.instance_id or "", public_key)
 
     def retire(self, retired: Retired) -> None:
-        """See that the provider forgets a key that has been replaced."""
+        """See that the provider forgets a key that has been replaced, once the fresh one works."""
         task = asyncio.create_task(self._retire(retired), name=f"detach-key-{retired.session_id}")
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
@@ -130,6 +130,8 @@ class AuthorizedKeys:
             await self._door(attempt).attach_key(attempt.instance_id or "", line)
 
     async def _retire(self, retired: Retired) -> None:
+        # A provider that rewrites the list now might not have the fresh key in it yet.
+        await asyncio.sleep(keys.EFFECT.total_seconds())
         tries = 0
         while True:
             tries += 1

@@ -25,7 +25,8 @@ _MOMENT = timedelta(milliseconds=200)
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The provider is told again after moments."""
+    """The provider is quick, and told again after moments."""
+    monkeypatch.setattr("broker.decide.keys.EFFECT", timedelta(milliseconds=100))
     monkeypatch.setattr("broker.decide.keys._FIRST_PAUSE", _MOMENT)
 
 
