@@ -217,6 +217,20 @@ def test_no_message_holds_a_credential(body: str) -> None:
     assert message
 
 
+def test_no_message_holds_the_accounts_key_whatever_it_looks_like() -> None:
+    """A simulator's key may be a word."""
+    answer = Answer(401, JSON, a_failure("auth_error", "no such key: my-word"))
+
+    assert str(failure_of(answer, NOW, secret="my-word")) == "no such key: ***"
+
+
+def test_an_answer_that_was_cut_is_not_quoted() -> None:
+    """Nobody knows what it holds."""
+    message = str(failure(200, '{"env": {"TOKEN": "hunter2"'))
+
+    assert message == "The marketplace's answer cannot be understood (status 200)."
+
+
 def test_a_success_is_its_value() -> None:
     """Whatever value that is: the parsers judge it."""
     answer = Answer(200, JSON, '{"instances": null}')

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.errors import BadResponse
 from providers.vastai.walk import (
+    Slice,
     Walk,
     begin_reading,
     is_complete,
@@ -24,6 +26,7 @@ from providers.vastai.walk import (
 from tests.unit.vastai_rows import NOW
 
 Row = dict[str, Any]
+STILL = timedelta(minutes=7)
 Answering = Callable[[Sequence[Row], float], list[Row]]
 
 
@@ -222,9 +225,14 @@ def test_the_coverage_is_told_in_words() -> None:
     )
 
 
-prices = st.lists(st.floats(0.01, 5.0).map(lambda price: round(price, 3)), max_size=300)
+prices = st.builds(
+    lambda count, chance: [round(chance.uniform(0.01, 5), 3) for _ in range(count)],
+    st.integers(0, 250),
+    st.randoms(use_true_random=False),
+)
 
 
+@settings(max_examples=30)
 @given(before=prices, after=prices, searches=st.integers(1, 5))
 def test_a_whole_reading_knows_the_market_as_it_is(
     before: list[float], after: list[float], searches: int
@@ -238,4 +246,68 @@ def test_a_whole_reading_knows_the_market_as_it_is(
     if max(map(after.count, after), default=0) < 32:
         assert set(asks(walk)) == {str(row["id"]) for row in market}
         assert is_complete(walk)
-    assert all(a.high is not None and a.high <= b.low for a, b in pairwise(walk.slices))
+
+
+@settings(max_examples=30)
+@given(markets=st.lists(prices, min_size=1, max_size=4), searches=st.integers(1, 4))
+def test_the_market_is_called_whole_only_when_it_is(
+    markets: list[list[float]], searches: int
+) -> None:
+    """After readings that had to stop, of a market that changed and then stood still."""
+    walk, now = Walk(), NOW
+    for market in [*markets, *[markets[-1]] * 6]:
+        now += timedelta(minutes=1)
+        walk = read(walk, [a_row(n, p) for n, p in enumerate(market)], now, searches=searches)
+
+        assert all(a.high is not None and a.high <= b.low for a, b in pairwise(walk.slices))
+        assert all(part.high is None or part.low < part.high for part in walk.slices)
+    still = replace(walk, slices=tuple(s for s in walk.slices if s.read_at > now - STILL))
+    if is_complete(still):
+        assert set(asks(walk)) == {str(n) for n in range(len(markets[-1]))}
+
+
+def a_slice(low: int, high: int | None, read_at: datetime = NOW) -> Slice:
+    """A range of prices of which everything was read."""
+    return Slice(
+        Decimal(low), None if high is None else Decimal(high), is_whole=True, read_at=read_at
+    )
+
+
+def test_an_answer_splits_what_was_covered_before() -> None:
+    """Only the prices that it covers are of its age."""
+    later = NOW + timedelta(minutes=1)
+    walk = Walk(slices=(a_slice(0, 9),), floor=Decimal(2), searches=1)
+
+    walk = take_answer(walk, {"offers": [a_row(n, 2 + n / 64) for n in range(65)]}, later)
+
+    assert walk.slices == (a_slice(0, 2), a_slice(2, 3, later), a_slice(3, 9))
+
+
+@pytest.mark.parametrize(
+    ("slices", "expected"),
+    [
+        ((), False),
+        ((a_slice(0, None),), True),
+        ((a_slice(0, 2), a_slice(2, None)), True),
+        ((a_slice(0, 1), a_slice(2, None)), False),
+        ((a_slice(1, None),), False),
+        ((a_slice(0, 2),), False),
+        ((a_slice(0, 2), replace(a_slice(2, None), is_whole=False)), False),
+    ],
+)
+def test_a_market_is_whole_without_a_gap(slices: tuple[Slice, ...], expected: bool) -> None:
+    """From nothing to the end, and nothing left out in between."""
+    assert is_complete(Walk(slices=slices)) is expected
+
+
+def test_a_gap_between_two_answers_is_not_the_whole_market() -> None:
+    """The cheapest answer reaches less far where cheap offers have come."""
+    market = a_market(100)
+    walk = read(Walk(), market)
+    cheaper = [*(a_row(n, 0.05) for n in range(500, 510)), *market]
+
+    walk = read(walk, cheaper, NOW + timedelta(minutes=6), searches=1)
+    assert is_complete(walk)
+
+    walk = begin_reading(walk, NOW + timedelta(minutes=11))
+    assert (len(walk.slices), is_complete(walk)) == (1, False)
