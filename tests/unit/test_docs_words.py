@@ -52,7 +52,8 @@ def test_every_error_code_is_explained_with_its_status() -> None:
 
 def test_the_refusals_to_start_that_are_explained_are_those_of_the_source() -> None:
     """Who searches for what the last line says finds it."""
-    source = "".join(path.read_text() for path in (ROOT / "broker").rglob("*.py"))
+    source = (ROOT / "providers" / "registry.py").read_text()
+    source += "".join(path.read_text() for path in (ROOT / "broker").rglob("*.py"))
     source += os.strerror(errno.EADDRINUSE)
     table = _table(TROUBLESHOOTING, "## The broker does not start")
     quoted = [
