@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.errors import BadResponse
+from providers.errors import BadResponse, ProviderError
 from providers.vastai.walk import (
     Slice,
     Walk,
@@ -23,7 +24,7 @@ from providers.vastai.walk import (
     present_search,
     take_answer,
 )
-from tests.unit.vastai_rows import NOW
+from tests.unit.vastai_rows import NOW, anything, rows_like
 
 Row = dict[str, Any]
 STILL = timedelta(minutes=7)
@@ -311,3 +312,16 @@ def test_a_gap_between_two_answers_is_not_the_whole_market() -> None:
 
     walk = begin_reading(walk, NOW + timedelta(minutes=11))
     assert (len(walk.slices), is_complete(walk)) == (1, False)
+
+
+ODD_ROW = a_row(1, 0.5, machine_id=7, disk_space=80.5, duration=1e6, driver_version="535.183.01")
+
+
+@given(
+    payload=anything
+    | st.fixed_dictionaries({"offers": anything | st.lists(rows_like(ODD_ROW), max_size=3)})
+)
+def test_no_answer_raises_anything_but_our_errors(payload: object) -> None:
+    """Whatever a server that is not the marketplace may send."""
+    with suppress(ProviderError):
+        offer_list(take_answer(Walk(), payload, NOW), 0)
