@@ -1,0 +1,313 @@
+"""Whole sessions at Vast.ai: from the offer to the proof that nothing is left."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import asyncssh
+import pytest
+
+from tests.service.conftest import Broker
+from tests.service.scenarios import ended, running
+from tests.service.vastai.conftest import ServeVastai, calls_of, rent
+from tests.vast_wire import Misfortune, Operation, VastWire, Word
+from tests.waiting import eventually
+
+
+async def test_a_session_is_rented_proved_used_and_ended(
+    vast_broker: Broker, wire: VastWire
+) -> None:
+    """With the key of the answer one gets in; in the end the marketplace has nothing left."""
+    status, body = await rent(vast_broker, env={"GREETING": "hello"})
+    assert status == 201, body
+    session = await vast_broker.until(body["session"]["id"], "running", "failed")
+    assert session["status"] == "running", session["error"]
+    async with asyncssh.connect(
+        session["ssh_host"],
+        session["ssh_port"],
+        username=session["ssh_user"],
+        client_keys=[asyncssh.import_private_key(body["ssh_private_key"])],
+        known_hosts=None,
+        config=[],
+        agent_path=None,
+    ) as machine:
+        seen = await machine.run("nvidia-smi --query-gpu=name --format=csv,noheader")
+        greeting = await machine.run('echo "$GREETING"')
+    assert session["gpu_type"].split()[-1] in str(seen.stdout)
+    assert str(greeting.stdout).strip() == "hello"
+    (row,) = wire.instances()
+    assert row["label"].startswith("gpub-")
+
+    status, _ = await vast_broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
+
+    assert status == 200
+    assert (await ended(vast_broker, session["id"]))["status"] == "stopped"
+    assert wire.instances() == []
+
+
+@pytest.mark.parametrize(
+    "misfortune",
+    [
+        Misfortune(Word.KEY_LATE, delay=timedelta(seconds=1)),
+        Misfortune(Word.KEY_DROPPED),
+        Misfortune(Word.ERROR, Operation.ATTACH, times=3),
+        Misfortune(Word.DIRECT_REFUSES),
+        Misfortune(Word.PROXY_REFUSES),
+        Misfortune(Word.NO_PORTS),
+        Misfortune(Word.IP_NEWLINE),
+        Misfortune(Word.ERROR, Operation.LIST, times=3),
+        Misfortune(Word.HTML, Operation.LIST, times=3),
+        Misfortune(Word.DEPRECATED, Operation.LIST, times=3),
+        Misfortune(Word.TRUNCATED, Operation.LIST, times=3),
+        Misfortune(Word.EMPTY_LIST, times=3),
+        Misfortune(Word.PARTIAL_LIST, times=3),
+        Misfortune(Word.RATE_LIMITED, Operation.LIST, retry_after=0.2),
+        Misfortune(Word.RATE_LIMITED, Operation.CREATE, retry_after=0.2),
+        Misfortune(Word.REPLY_RESET, Operation.CREATE),
+        Misfortune(Word.REPLY_BAD_GATEWAY, Operation.CREATE),
+        Misfortune(Word.APPEARS_LATE, delay=timedelta(milliseconds=700)),
+    ],
+    ids=lambda misfortune: f"{misfortune.word}-{misfortune.operation}",
+)
+async def test_a_misfortune_that_passes_costs_no_session(
+    vast_broker: Broker, wire: VastWire, misfortune: Misfortune
+) -> None:
+    """One machine is made, and it works in the end."""
+    await vast_broker.parts.tools.inventory.ready()
+    wire.misfortunes.add(misfortune)
+
+    status, body = await rent(vast_broker)
+    assert status == 201, body
+    session = await vast_broker.until(body["session"]["id"], "running", "failed")
+
+    assert session["status"] == "running", session["error"]
+    assert len(wire.instances()) == 1
+    assert len(session["attempts"]) == 1
+    await vast_broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
+    await ended(vast_broker, session["id"])
+    assert wire.instances() == []
+
+
+@pytest.mark.parametrize(
+    ("misfortune", "reason"),
+    [
+        (Misfortune(Word.STUCK_LOADING), "boot_timeout"),
+        (Misfortune(Word.ABANDONED), "boot_failed"),
+        (Misfortune(Word.CDI_ERROR), "gpu_runtime_broken"),
+        (Misfortune(Word.IMAGE_FAULT), "image_unavailable"),
+        (Misfortune(Word.EXITED), "boot_failed"),
+        (Misfortune(Word.OFFLINE), "boot_failed"),
+        (Misfortune(Word.WRONG_GPU), "wrong_gpu"),
+        (Misfortune(Word.PRICE_RAISED), "price_changed"),
+        (Misfortune(Word.STOPPED_CONTRACT), "boot_failed"),
+    ],
+    ids=lambda value: value.word if isinstance(value, Misfortune) else value,
+)
+async def test_a_machine_that_never_works_is_destroyed_and_another_one_is_tried(
+    serve_vastai: ServeVastai, wire: VastWire, misfortune: Misfortune, reason: str
+) -> None:
+    """Its reason is told; an image that cannot be had is not tried elsewhere."""
+    async with serve_vastai(ssh__verify_timeout="3s") as broker:
+        wire.misfortunes.add(misfortune)
+        await rent(broker, auto_retry=True, retry_scope="any", max_price=30)
+        (listed,) = (await broker.call("GET", "/api/v1/sessions"))[1]["sessions"]
+        session = await broker.until(listed["id"], "running", "failed")
+
+        assert session["attempts"][0]["reason"] == reason
+        if reason == "image_unavailable":
+            assert session["status"] == "failed"
+            assert session["status_reason"] == reason
+            assert wire.instances() == []
+        else:
+            assert session["status"] == "running", session["error"]
+            assert len(session["attempts"]) == 2
+            assert len(wire.instances()) == 1
+
+
+@pytest.mark.parametrize(
+    "misfortune",
+    [
+        Misfortune(Word.RATE_LIMITED, Operation.DESTROY, times=2, retry_after=0.2),
+        Misfortune(Word.ERROR, Operation.DESTROY, times=2),
+        Misfortune(Word.RESET, Operation.DESTROY, times=2),
+        Misfortune(Word.REPLY_RESET, Operation.DESTROY, times=1),
+        Misfortune(Word.IGNORED, times=2),
+        Misfortune(Word.LINGERS, delay=timedelta(seconds=1)),
+        Misfortune(Word.ERROR, Operation.SHOW, times=2),
+        Misfortune(Word.BAD_KEY, Operation.DESTROY, times=2, status=404),
+    ],
+    ids=lambda misfortune: f"{misfortune.word}-{misfortune.operation}",
+)
+async def test_a_session_is_over_when_the_marketplace_has_nothing_left(
+    vast_broker: Broker, wire: VastWire, misfortune: Misfortune
+) -> None:
+    """Not before, whatever its answers were."""
+    session = await running(vast_broker, gpu_type=None)
+    wire.misfortunes.add(misfortune)
+
+    await vast_broker.call("POST", f"/api/v1/sessions/{session['id']}/done")
+
+    assert (await ended(vast_broker, session["id"]))["status"] == "stopped"
+    assert wire.instances() == []
+
+
+@pytest.mark.parametrize(
+    "misfortune",
+    [
+        Misfortune(Word.EMPTY_LIST, times=20),
+        Misfortune(Word.PARTIAL_LIST, times=20),
+        Misfortune(Word.DEPRECATED, Operation.LIST, times=20),
+        Misfortune(Word.BAD_KEY, Operation.LIST, times=20, status=404),
+        Misfortune(Word.HTML, Operation.LIST, times=20),
+        Misfortune(Word.HUGE, Operation.LIST, times=3),
+    ],
+    ids=lambda misfortune: f"{misfortune.word}-{misfortune.operation}",
+)
+async def test_no_session_dies_of_an_answer(
+    vast_broker: Broker, wire: VastWire, misfortune: Misfortune
+) -> None:
+    """A machine that lives is not given up because a list says nothing of it."""
+    session = await running(vast_broker, gpu_type=None)
+    wire.misfortunes.add(misfortune)
+    before = len(calls_of(wire, Operation.LIST))
+
+    async def is_over() -> bool:
+        return len(calls_of(wire, Operation.LIST)) > before + 22
+
+    await eventually(is_over)
+    assert (await vast_broker.session(session["id"]))["status"] == "running"
+    assert len(wire.instances()) == 1
+
+
+async def test_a_machine_that_the_marketplace_takes_away_is_missed(
+    vast_broker: Broker, wire: VastWire
+) -> None:
+    """Two lists and its own word say so: the session has failed, and it is told why."""
+    session = await running(vast_broker, gpu_type=None)
+    contract = wire.fleet.find(wire.instances()[0]["id"])
+    wire.fleet.destroy(contract)
+
+    lost = await ended(vast_broker, session["id"])
+
+    assert (lost["status"], lost["status_reason"]) == ("failed", "instance_lost")
+
+
+async def test_an_account_without_credit_rents_nothing(
+    serve_vastai: ServeVastai, wire: VastWire
+) -> None:
+    """It is refused before the marketplace is asked; `/providers` shows what is left."""
+    wire.credit = Decimal("0.05")
+    async with serve_vastai() as broker:
+
+        async def balance() -> Any:
+            _, body = await broker.call("GET", "/api/v1/providers")
+            return body["providers"][0]["balance"]
+
+        assert await eventually(balance) == 0.05
+        status, body = await rent(broker, reservation_hours=12)
+    assert (status, body["code"]) == (402, "insufficient_funds"), body
+    assert calls_of(wire, Operation.CREATE) == []
+
+
+@pytest.mark.parametrize("word", [Word.OFFLINE, Word.OUTBID])
+async def test_a_machine_that_stops_for_a_moment_is_kept(
+    serve_vastai: ServeVastai, wire: VastWire, word: Word
+) -> None:
+    """It was noted, and it came back."""
+    second = timedelta(seconds=1)
+    wire.misfortunes.add(Misfortune(word, delay=second, until=2 * second))
+    async with serve_vastai(lifecycle__lost_after="30s") as broker:
+        session = await running(broker, gpu_type=None)
+        before = len(await broker.events(session["id"]))
+
+        async def is_back() -> bool:
+            return len(await broker.events(session["id"])) >= before + 2
+
+        await eventually(is_back)
+        assert (await broker.session(session["id"]))["status"] == "running"
+
+
+@pytest.mark.parametrize("word", [Word.OFFLINE, Word.OUTBID])
+async def test_a_machine_that_stays_stopped_is_destroyed(
+    vast_broker: Broker, wire: VastWire, word: Word
+) -> None:
+    """Its disk would be billed for as long as it is there."""
+    wire.misfortunes.add(Misfortune(word, delay=timedelta(seconds=1)))
+    session = await running(vast_broker, gpu_type=None)
+
+    lost = await ended(vast_broker, session["id"])
+
+    assert (lost["status"], lost["status_reason"]) == ("failed", "instance_lost")
+    assert wire.instances() == []
+
+
+async def test_what_is_not_ours_in_the_account_is_left_alone(
+    vast_broker: Broker, wire: VastWire
+) -> None:
+    """Without a label, with another's, with one of another deployment."""
+    labels = [None, "my own box", "gpub-another-aaaaaaaaaaaa-29558940-1"]
+    ids = [wire.add_instance(label=label) for label in labels]
+    session = await running(vast_broker, gpu_type=None)
+    await vast_broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
+    await ended(vast_broker, session["id"])
+    before = len(calls_of(wire, Operation.LIST))
+
+    async def is_swept() -> bool:
+        return len(calls_of(wire, Operation.LIST)) > before + 6
+
+    await eventually(is_swept)
+    assert [wire.instance(one) is not None for one in ids] == [True, True, True]
+    assert (await vast_broker.machines())["foreign"] == 3
+
+
+async def test_a_machine_outlives_a_restart_of_the_broker(
+    serve_vastai: ServeVastai, wire: VastWire
+) -> None:
+    """And one that came to be without its knowledge is found by its label."""
+    async with serve_vastai() as broker:
+        session = await running(broker, gpu_type=None)
+        (row,) = wire.instances()
+    orphan = wire.add_instance(label=row["label"].replace(session["id"][5:], "a" * 12))
+    async with serve_vastai() as broker:
+        assert (await broker.session(session["id"]))["status"] == "running"
+
+        async def is_gone() -> bool:
+            return wire.instance(orphan) is None
+
+        await eventually(is_gone)
+        assert wire.instance(row["id"]) is not None
+
+
+async def test_an_entrypoint_is_proved_by_its_published_port(
+    vast_broker: Broker, wire: VastWire
+) -> None:
+    """Such a machine has no SSH at all."""
+    _, offers = await vast_broker.call("GET", "/api/v1/inventory")
+    assert offers["total"] > 0
+    session = await running(
+        vast_broker,
+        gpu_type=None,
+        launch_mode="entrypoint",
+        docker_image="vllm/vllm-openai:latest",
+        exposed_ports=[8000],
+    )
+    assert session["api_endpoint"].startswith("http://127.0.0.1:")
+    (row,) = wire.instances()
+    assert row["image_runtype"] == "args"
+
+
+async def test_a_template_is_rented_with_its_disk_and_with_ssh(
+    vast_broker: Broker, wire: VastWire
+) -> None:
+    """Its conditions bind the offer, its environment is merged with ours."""
+    _, body = await vast_broker.call("GET", "/api/v1/templates")
+    template = max(body["templates"], key=lambda one: one["recommended_disk_space"] or 0)
+
+    session = await running(vast_broker, gpu_type=None, template_hash_id=template["hash_id"])
+
+    (row,) = wire.instances()
+    assert row["template_hash_id"] == template["hash_id"]
+    assert row["disk_space"] >= (template["recommended_disk_space"] or 0)
+    assert session["ssh_host"]
