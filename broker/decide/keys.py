@@ -16,6 +16,7 @@ REKEYED, DETACHED = "session.rekeyed", "session.key_detached"
 EFFECT = timedelta(minutes=1)
 """After which time a provider has put a key that it was told of on the machine."""
 
+_SHORTEST_PAUSE = timedelta(seconds=1)
 _FIRST_PAUSE = timedelta(seconds=5)
 _LONGEST_PAUSE = timedelta(minutes=1)
 
@@ -42,14 +43,20 @@ def keys_of(session: Session, own_line: str) -> tuple[str, ...]:
     return (session.public_key, *managed)
 
 
-def pause_after(tries: int) -> timedelta:
-    """How long to leave the provider alone after telling it so often."""
-    return growing(_FIRST_PAUSE, 2, tries, _LONGEST_PAUSE)
+def pause_after_failure(tries: int) -> timedelta:
+    """How long to leave the provider alone after it refused to be told so often."""
+    return growing(_SHORTEST_PAUSE, 2, tries, _LONGEST_PAUSE)
 
 
-def may_tell_again(told: Told, now: datetime) -> bool:
-    """Whether keys that are not accepted are a reason to tell of them now."""
-    return told.ended_at is None or now >= told.ended_at + pause_after(told.tries)
+def may_tell_again(told: Told, now: datetime, pace: float) -> bool:
+    """Whether keys that are not accepted are a reason to tell of them now.
+
+    `pace` multiplies the time that a provider gets to put them on the machine.
+    """
+    if told.ended_at is None:
+        return True
+    pause = growing(_FIRST_PAUSE, 2, told.tries, _LONGEST_PAUSE) * pace
+    return now >= told.ended_at + max(pause, _SHORTEST_PAUSE)
 
 
 def replaced_key(old_line: str, new_line: str) -> str | None:

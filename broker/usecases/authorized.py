@@ -17,7 +17,7 @@ from broker.decide.keys import (
     Told,
     keys_of,
     may_tell_again,
-    pause_after,
+    pause_after_failure,
     still_attached,
 )
 from broker.decide.proof import bare_public_key
@@ -60,7 +60,9 @@ class AuthorizedKeys:
 
     def missing(self, session: Session, attempt: Attempt) -> None:
         """The machine does not accept a key: tell the provider again, but not all the time."""
-        if may_tell_again(self._told.get(attempt.label, Told()), self._tools.now()):
+        told = self._told.get(attempt.label, Told())
+        pace = self._tools.rules.paces.get(attempt.offer.provider, 1.0)
+        if may_tell_again(told, self._tools.now(), pace):
             self._tell(session, attempt)
 
     def trouble_of(self, attempt: Attempt) -> str:
@@ -123,7 +125,7 @@ class AuthorizedKeys:
             self._told[label] = told
             if label not in self._troubles or attempt.verified_at is not None:
                 return
-            await asyncio.sleep(pause_after(told.tries).total_seconds())
+            await asyncio.sleep(pause_after_failure(told.tries).total_seconds())
 
     async def _attach_all(self, session: Session, attempt: Attempt) -> None:
         for line in keys_of(session, self._tools.keyring.own.public_line):
@@ -154,7 +156,7 @@ class AuthorizedKeys:
                 )
             else:
                 return
-            await asyncio.sleep(pause_after(tries).total_seconds())
+            await asyncio.sleep(pause_after_failure(tries).total_seconds())
 
     async def _note_forgotten(self, retired: Retired) -> None:
         now = self._tools.now()

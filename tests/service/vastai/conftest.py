@@ -64,3 +64,13 @@ def calls_of(wire: VastWire, operation: Operation) -> list[Any]:
 async def rent(broker: Broker, **fields: Any) -> tuple[int, Any]:
     """POST /sessions: the cheapest trusted offer, whatever its GPU."""
     return await broker.rent(gpu_type=None, **fields)
+
+
+def direct_offer(wire: VastWire) -> str:
+    """The cheapest trusted offer whose machine has an address of its own."""
+    rows = [
+        row
+        for row in wire.offers()
+        if row["direct_port_count"] and row["verification"] == "verified"
+    ]
+    return f"vastai-{min(rows, key=lambda row: row['dph_base'])['id']}"
