@@ -40,9 +40,8 @@ def _coverage(provider: Body) -> str | None:
     coverage = provider.get("coverage")
     if not coverage:
         return None
-    extent = (
-        "all" if coverage["complete"] else f"partly: {coverage['detail'] or 'more than listed'}"
-    )
+    detail = (coverage["detail"] or "more than listed").rstrip(".")
+    extent = "all" if coverage["complete"] else f"partly: {detail}"
     return f"{extent}; {coverage['dropped']} not understood" if coverage["dropped"] else extent
 
 

@@ -100,6 +100,32 @@ def test_a_session_is_a_card_with_its_attempts(api: StubApi) -> None:
     assert not any(line.startswith(("ends", "ssh ", "name")) for line in lines)
 
 
+def test_providers_are_a_table_with_what_is_listed_and_left_to_spend(api: StubApi) -> None:
+    """What is not known is a dash."""
+    machines = {"ours": 1, "orphaned": 0, "foreign": 2}
+    usual = {"state": "ready", "offers": 64, "machines": machines, "reasons": []}
+    told = {"complete": False, "detail": "64 of 2000 rows.", "dropped": 3}
+    api.answers(
+        "GET /api/v1/providers",
+        {
+            "providers": [
+                {"name": "vastai", **usual, "balance": 12.5, "coverage": told},
+                {"name": "other", **usual, "balance": None, "coverage": None},
+            ]
+        },
+    )
+
+    _, *rows = gpu_broker("providers").stdout.splitlines()
+
+    assert [re.split(r"\s{2,}", row.rstrip()) for row in rows] == [
+        [
+            *("vastai", "ready", "64", "partly: 64 of 2000 rows; 3 not understood", "$12.5"),
+            *("1", "0", "2", "-", "-"),
+        ],
+        ["other", "ready", "64", "-", "-", "1", "0", "2", "-", "-"],
+    ]
+
+
 def test_foreign_text_cannot_steer_the_terminal() -> None:
     """Escape sequences in a name or a place are shown, not obeyed."""
     assert cell("a\x1b[31mb\r\nc") == "a\ufffd[31mb\ufffd\ufffdc"

@@ -28,6 +28,15 @@ async def paid(broker: Broker, wire: VastWire, credit: str) -> None:
     await eventually(is_known)
 
 
+def pays(offer: Any, hours: int) -> str:
+    """A credit for so many hours, and a little for the beginning of somebody else's."""
+    return str(Decimal(str(offer["price_per_hour"])) * hours + Decimal("0.001"))
+
+
+async def _has_offers(broker: Broker) -> bool:
+    return bool((await vastai(broker))["offers"])
+
+
 async def test_what_can_be_spent_is_shown(broker: Broker, wire: VastWire) -> None:
     """In the list of providers and as a metric, with the instant at which it was read."""
     await paid(broker, wire, "12.5")
@@ -66,7 +75,7 @@ async def test_what_the_credit_cannot_pay_is_not_rented(broker: Broker, wire: Va
 async def test_what_live_sessions_need_is_not_spent_twice(broker: Broker, wire: VastWire) -> None:
     """Until their ends; a session that has ended gives free what it held."""
     offer = await cheapest(broker)
-    await paid(broker, wire, str(round(Decimal(str(offer["price_per_hour"])) * 2, 4)))
+    await paid(broker, wire, pays(offer, hours=2))
     status, first = await broker.rent(offer_id=offer["id"], reservation_hours=2)
     assert status == 201, first
     refused = await broker.rent(**ANYTHING, consumer_id="other")
@@ -76,6 +85,25 @@ async def test_what_live_sessions_need_is_not_spent_twice(broker: Broker, wire: 
     await broker.call("DELETE", f"/api/v1/sessions/{first['session']['id']}")
     status, body = await broker.rent(**ANYTHING, consumer_id="other")
     assert status == 201, body
+
+
+async def test_what_live_sessions_need_is_known_after_a_restart(
+    serve: Serve, wire: VastWire
+) -> None:
+    """Of those that were recorded before it."""
+    settings = {"providers__simulator__enabled": False, **account(wire)}
+    async with serve(**settings) as broker:
+        await eventually(lambda: _has_offers(broker))
+        offer = await cheapest(broker)
+        await paid(broker, wire, pays(offer, hours=2))
+        status, body = await broker.rent(offer_id=offer["id"], reservation_hours=2)
+        assert status == 201, body
+    async with serve(**settings) as broker:
+        await eventually(lambda: _has_offers(broker))
+        status, body = await broker.rent(**ANYTHING, consumer_id="other")
+
+    assert (402, "insufficient_funds") == (status, body["code"])
+    assert "and live sessions need" in body["error"]
 
 
 async def test_requests_at_the_same_time_cannot_spend_the_same_money(
@@ -100,7 +128,7 @@ async def test_an_extension_that_the_credit_cannot_pay_is_refused(
 ) -> None:
     """The end stays as it was; with more credit the same request is carried out."""
     offer = await cheapest(broker)
-    await paid(broker, wire, str(round(Decimal(str(offer["price_per_hour"])) * 2, 4)))
+    await paid(broker, wire, pays(offer, hours=2))
     _, created = await broker.rent(offer_id=offer["id"], reservation_hours=1)
     path = f"/api/v1/sessions/{created['session']['id']}"
     status, body = await broker.call("POST", f"{path}/extend", {"additional_hours": 2})
