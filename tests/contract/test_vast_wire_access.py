@@ -225,11 +225,12 @@ async def test_output_is_fetched_later_without_a_key(customer: Customer) -> None
 
     logs = await ask_sdk(customer, "logs", machine)
     filtered = await ask_sdk(customer, "logs", machine, tail="1", filter="o")
+    second = await ask_sdk(customer, "logs", machine, filter="tw")
     daemon = await ask_sdk(customer, "logs", machine, daemon_logs=True)
     listed = await ask_sdk(customer, "execute", machine, "ls there")
 
     assert "one\ntwo\nerror\n" == logs
-    assert "error\n" == filtered
+    assert ("error\n", "two\n") == (filtered, second)
     assert "success, running" in daemon
     assert "there\n" == listed
 

@@ -297,6 +297,18 @@ async def test_when_the_credit_is_spent_everything_halts_at_that_instant(
     assert (400, "missing_billing") == (refused[0], refused[1]["error"])
 
 
+async def test_an_account_whose_credit_is_taken_away_halts_at_once(
+    customer: Customer, clock: Clock
+) -> None:
+    """It need not be spent by machines."""
+    machine = await customer.rent()
+    clock.forward(60)
+
+    customer.wire.credit = Decimal(0)
+
+    assert "stopped" == (await customer.show(machine))["actual_status"]
+
+
 async def test_credit_may_drain_beside_the_machines(customer: Customer, clock: Clock) -> None:
     """Somebody else spends it."""
     before = customer.wire.credit

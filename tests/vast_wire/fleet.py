@@ -116,7 +116,7 @@ class Fleet:
         )
         contract.keys = [self._attached(key, now) for key in self.keys.public_keys]
         self.contracts[contract.id] = contract
-        await self.machines.start(contract, self.keys.public_keys)
+        await self.machines.start(contract)
         return contract
 
     def add(self, fields: Mapping[str, Any]) -> Contract:

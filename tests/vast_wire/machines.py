@@ -53,13 +53,13 @@ class Machines:
         self._keeper = Keeper(data_dir) if ssh else None
         self._told: tuple[datetime, float] | None = None
 
-    async def start(self, contract: Contract, account_keys: Iterable[str]) -> None:
+    async def start(self, contract: Contract) -> None:
         """Make the machine of a new instance; it runs when its life says so."""
         if self._account is None:
             return
         direct, published, variables = _choose_ports(contract)
         relays = await _open_relays(contract, direct)
-        launch = _launch(contract, tuple(account_keys), tuple(published.values()), variables)
+        launch = _launch(contract, tuple(published.values()), variables)
         fate = self._fate(contract, self._now())
         machine = self._account.rent(
             launch,
@@ -202,11 +202,11 @@ def _address(
 
 def _launch(
     contract: Contract,
-    keys: tuple[str, ...],
     published: tuple[tuple[int, int], ...],
     variables: Mapping[str, str],
 ) -> Launch:
     order, ask = contract.order, contract.ask
+    keys = tuple(one.key for one in contract.keys)
     cuda = ask.get("cuda_max_good")
     return Launch(
         label=contract.label or "",
