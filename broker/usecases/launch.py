@@ -120,11 +120,16 @@ class Launcher:
             image=plan.image,
             args=plan.args,
             env={**plan.env, **confidential.env},
-            on_start=confidential.on_start_cmd,
+            on_start=confidential.on_start_cmd or await self._on_start_of_template(session),
             ports=request.exposed_ports,
             template_hash_id=request.template_hash_id,
             watchdog_at=deadline_of(session) if request.watchdog else None,
         )
+
+    async def _on_start_of_template(self, session: Session) -> str | None:
+        """What a template starts with, where a watchdog would otherwise take its place."""
+        template = await self._template(session) if session.request.watchdog else None
+        return template.onstart if template is not None else None
 
     async def _accept(self, session: Session, attempt: Attempt, instance: Instance) -> None:
         tools = self._tools

@@ -7,6 +7,7 @@ the machine runs, has one of three usual programs and reaches the marketplace.
 
 from __future__ import annotations
 
+import math
 import shlex
 from datetime import datetime
 
@@ -36,7 +37,7 @@ def with_watchdog(on_start: str | None, deadline: datetime, api_url: str) -> str
     """Shell text that starts the switch in the background, and then does what `on_start` says."""
     script = _SCRIPT.format(
         file=WATCHDOG_FILE,
-        deadline=int(deadline.timestamp()),
+        deadline=math.ceil(deadline.timestamp()),
         url=shlex.quote(api_url.rstrip("/")),
         look=_LOOK_SECONDS,
     )
