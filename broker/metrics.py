@@ -115,14 +115,19 @@ class _Gauges(Collector):
             seen.accrued,
         )
 
-        balance = GaugeMetricFamily(
+        if seen.balances:
+            yield self._balance(seen.balances)
+
+    @staticmethod
+    def _balance(balances: Mapping[str, Decimal]) -> GaugeMetricFamily:
+        family = GaugeMetricFamily(
             "gpu_provider_balance_dollars",
             "What the account can spend, as it was last read; none where that is not known.",
             labels=["provider"],
         )
-        for provider, amount in sorted(seen.balances.items()):
-            balance.add_metric([provider], float(amount))
-        yield balance
+        for provider, amount in sorted(balances.items()):
+            family.add_metric([provider], float(amount))
+        return family
 
     def _per_provider(self, family: Family, values: Mapping[str, int | float | Decimal]) -> Family:
         # A provider that is not configured any more may still cost money.

@@ -243,7 +243,9 @@ class SessionRoutes(Resource):
             operation="extend_session",
             tag=Tag.SESSIONS,
             summary="Extend a session",
-            description="The whole reservation stays within the hard maximum.",
+            description=(
+                "The whole reservation stays within the hard maximum, and the account can pay it."
+            ),
             names=_NAMES,
             body=SessionExtend,
             answers={200: shapes.ExtendedSession},
