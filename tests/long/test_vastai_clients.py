@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import asyncssh
+import pytest
 
 from tests.long.conftest import Serves
 from tests.long.vendor_market import NOW, QUERY, Row, fitting, many_rows
@@ -55,15 +56,18 @@ async def test_a_machine_is_rented_reached_and_destroyed(client: Client, market:
     assert f"Failed with error 404: Instance {contract} not found." in again.err
 
 
+@pytest.mark.parametrize(("flag", "beside"), [("--ssh", 0), ("--jupyter", 1)])
 async def test_without_direct_ssh_the_address_is_the_proxy(
-    client: Client, market: list[Row]
+    client: Client, market: list[Row], flag: str, beside: int
 ) -> None:
-    """The proxy leads to the same machine; a detached key opens it no more."""
-    contract = await rent(client, market[0]["id"], "--image", "ubuntu:22.04", "--ssh")
+    """It leads to the same machine; the port of the row is Jupyter's where there is Jupyter."""
+    contract = await rent(client, market[0]["id"], "--image", "ubuntu:22.04", flag)
     row = await until_running(client, contract)
     await client.run("attach", "ssh", contract, PUBLIC_KEY)
+
     url = (await client.run("ssh-url", contract)).words
-    assert f"ssh://root@{row['ssh_host']}:{row['ssh_port']}" == url
+
+    assert f"ssh://root@{row['ssh_host']}:{row['ssh_port'] + beside}" == url
     assert "hello" in await log_in(url, KEY, "echo hello")
 
 
@@ -106,15 +110,19 @@ async def test_machines_are_rented_in_every_way(client: Client, market: list[Row
 
 
 async def test_a_rented_offer_is_gone(client: Client, market: list[Row]) -> None:
-    """For the next search and for the next renter."""
-    ask = market[0]["id"]
-    await rent(client, ask, "--image", "ubuntu", "--ssh")
+    """For the next search and for the next renter; it comes back under another number."""
+    ask, machine = market[0]["id"], market[0]["machine_id"]
+    contract = await rent(client, ask, "--image", "ubuntu", "--ssh")
 
     offers = await client.json("search", "offers", QUERY)
     assert [one for one in fitting(market) if one != ask] == [offer["id"] for offer in offers]
     refused = await client.run("create", "instance", ask, "--image", "ubuntu", "--raw")
     assert "" == refused.out
     assert "no_such_ask" in refused.refusal["msg"]
+
+    await client.run("destroy", "instance", contract, "-y")
+    (offer,) = await client.json("search", "offers", f"machine_id={machine}")
+    assert ask != offer["id"]
 
 
 async def test_instances_are_shown_in_every_way(client: Client, market: list[Row]) -> None:
