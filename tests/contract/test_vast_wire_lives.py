@@ -321,7 +321,7 @@ async def test_credit_may_drain_beside_the_machines(customer: Customer, clock: C
 async def test_at_the_end_of_the_hosts_offer_a_machine_halts(
     customer: Customer, clock: Clock
 ) -> None:
-    """A contract cannot outlive it."""
+    """A contract cannot outlive it, nor be started again."""
     customer.wire.credit = Decimal(1_000_000)
     machine = await customer.rent()
     duration = (await customer.show(machine))["duration"]
@@ -330,7 +330,11 @@ async def test_at_the_end_of_the_hosts_offer_a_machine_halts(
     before = (await customer.show(machine))["actual_status"]
     clock.forward(2)
 
+    path = f"/api/v0/instances/{machine}/"
+    refused = await customer.ask("PUT", path, {"state": "running"})
+
     assert "running" == before
+    assert (400, "invalid_args") == (refused[0], refused[1]["error"])
     assert "stopped" == (await customer.show(machine))["actual_status"]
 
 

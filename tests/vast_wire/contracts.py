@@ -130,6 +130,11 @@ class Contract:
         past = [phase for phase in self.phases if phase.at <= now]
         return past[-1] if past else self.phases[0]
 
+    def is_expired(self, now: datetime) -> bool:
+        """Whether the offer of its host has ended: then it cannot start any more."""
+        end = self.ask.get("end_date")
+        return isinstance(end, int | float) and end <= now.timestamp()
+
     def holds_gpus(self, now: datetime) -> bool:
         """Whether nobody else can rent them."""
         return not self.is_gone(now) and self.phase(now).intended == "running"
@@ -226,8 +231,3 @@ def _death(word: Word, misfortune: Misfortune, running: Phase) -> list[Phase]:
     if misfortune.until is not None:
         phases.append(replace(running, at=at + misfortune.until))
     return phases
-
-
-def stopped_life(created_at: datetime) -> list[Phase]:
-    """A machine that was never started."""
-    return [halted(created_at)]

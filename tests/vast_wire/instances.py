@@ -121,6 +121,8 @@ class Instances:
         now = self._fleet.now()
         if self._fleet.ledger.credit <= 0:
             raise Refused(400, "missing_billing", "Your account lacks credit.")
+        if contract.is_expired(now):
+            raise invalid("Invalid args: the contract has expired")
         if contract.phase(now).intended == "running":
             return {"success": True}
         if misfortune is not None and misfortune.word is Word.QUEUED:

@@ -52,8 +52,10 @@ class VastWire:
     ) -> None:
         self.api_key = api_key
         self.url = ""
+        """Without a slash at its end."""
         self.fleet = fleet
         self.misfortunes: Misfortunes = fleet.misfortunes
+        """What is planned to go wrong; tests add to it."""
         self.keys: AccountKeys = fleet.keys
         self.templates = market_templates
         self.extras = Extras(
@@ -105,7 +107,6 @@ class VastWire:
 
     def instance(self, instance_id: int | str) -> Body | None:
         """The row of an instance as the list shows it; None when it is gone."""
-        self.fleet.settle()
         return next((row for row in self.instances() if str(row["id"]) == str(instance_id)), None)
 
     def instances(self) -> list[Body]:
