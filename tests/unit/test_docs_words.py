@@ -63,6 +63,17 @@ def test_the_refusals_to_start_that_are_explained_are_those_of_the_source() -> N
     assert [words for words in quoted if words not in source] == []
 
 
+def test_what_vast_ai_is_quoted_with_is_what_is_known_of_it() -> None:
+    """Who searches for the reason of a provider finds it."""
+    rooms = (ROOT / "providers", ROOT / "tests" / "vast_wire")
+    known = "".join(path.read_text() for room in rooms for path in room.rglob("*.py")).lower()
+    table = _table(TROUBLESHOOTING, "## What Vast.ai says")
+    quoted = [words.lower() for row in table for words in coded(row[0])]
+
+    assert quoted
+    assert [words for words in quoted if words not in known] == []
+
+
 def test_every_warning_is_explained() -> None:
     """The words are those of the source."""
     sources = [path.read_text() for path in (ROOT / "broker").rglob("*.py")]
