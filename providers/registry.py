@@ -27,8 +27,8 @@ async def _simulator(options: Options, data_dir: Path, now: Now) -> Provider:
 async def _vastai(options: Options, data_dir: Path, now: Now) -> Provider:  # noqa: ARG001
     from providers.vastai import VastaiOptions, open_vastai
 
-    key = options["api_key"].get_secret_value()
-    return await open_vastai(VastaiOptions(key, options["api_url"], options["pace"]), now)
+    chosen = {name: options[name] for name in ("api_url", "pace", "searches_per_day")}
+    return await open_vastai(VastaiOptions(options["api_key"].get_secret_value(), **chosen), now)
 
 
 def _vastai_problems(options: Options) -> Iterator[tuple[str, str]]:

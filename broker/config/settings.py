@@ -129,6 +129,7 @@ class VastaiSettings(_Section):
     api_key: Secret = None
     api_url: HttpUrl = "https://console.vast.ai"
     pace: Pace = 1.0
+    searches_per_day: Annotated[Count, Field(ge=24, le=1_000_000)] = 3_000
 
 
 class TensordockSettings(_Section):

@@ -86,6 +86,8 @@ class VastaiOptions:
     api_url: str
     pace: float = 1.0
     """Multiplies the documented intervals between calls; 0 is without any."""
+    searches_per_day: int = 3_000
+    """How many searches of the market a day may take, divided by the pace."""
 
 
 async def open_vastai(options: VastaiOptions, now: Callable[[], datetime]) -> VastaiProvider:
@@ -107,7 +109,9 @@ class VastaiProvider:
             {"Authorization": f"Bearer {options.api_key}", "Accept": "application/json"},
         )
         self._pacer = open_pacer(options.pace)
-        self._market = Market(self._search, now, pace=options.pace)
+        self._market = Market(
+            self._search, now, pace=options.pace, searches_per_day=options.searches_per_day
+        )
 
     @property
     def name(self) -> str:

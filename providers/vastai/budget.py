@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-SEARCHES_A_DAY = 2_000
 BURST = 60
 
 _DAY = timedelta(days=1)
@@ -20,7 +19,7 @@ _DAY = timedelta(days=1)
 class Budget:
     """The searches that may still be made."""
 
-    per_day: int = SEARCHES_A_DAY
+    per_day: int
     burst: int = BURST
     """How many may be saved up."""
     spent: float = 0.0

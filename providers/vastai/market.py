@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from providers.base import Offer, OfferList
 from providers.errors import ProviderError, RateLimited
-from providers.vastai.budget import SEARCHES_A_DAY, Budget
+from providers.vastai.budget import Budget
 from providers.vastai.lanes import search_interval
 from providers.vastai.walk import Walk, begin_reading, offer_list, present_search, take_answer
 
@@ -31,12 +31,14 @@ Search = Callable[[Mapping[str, object]], Awaitable[object]]
 class Market:
     """What is known of the market. It is memory, nothing more: without it, it is read anew."""
 
-    def __init__(self, search: Search, now: Callable[[], datetime], *, pace: float) -> None:
-        """`search` answers the body of a search; `pace` as in the options of the account."""
+    def __init__(
+        self, search: Search, now: Callable[[], datetime], *, pace: float, searches_per_day: int
+    ) -> None:
+        """`search` answers the body of a search; the others are as in the account's options."""
         self._search = search
         self._now = now
         self._interval = search_interval(pace)
-        self._budget = Budget(per_day=int(SEARCHES_A_DAY / pace)) if pace else _UNLIMITED
+        self._budget = Budget(per_day=int(searches_per_day / pace)) if pace else _UNLIMITED
         self._walk = Walk()
         self._is_first = True
 

@@ -19,7 +19,7 @@ from providers.vast_market import parse_market
 from providers.vastai.fields import as_row, number
 from providers.vastai.wire import PROVIDER
 
-KEPT_FOR = timedelta(minutes=10)
+KEPT_FOR = timedelta(minutes=30)
 """How long rows stay known that no later answer covers."""
 
 _FULL_ANSWER = 64

@@ -174,7 +174,7 @@ def interfere(life: Life, what: str) -> None:
 INTERFERENCES = st.sampled_from(["nothing", "nothing", "end", "lose", "extend", "warn", "idle"])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_whatever_happens_the_steps_lead_to_a_proved_end(data: Any) -> None:
     """From every state that can be reached, a session that is unwanted ends when asked to.
@@ -200,7 +200,7 @@ def test_whatever_happens_the_steps_lead_to_a_proved_end(data: Any) -> None:
     assert Step.REST is next_step(life.session, life.attempt)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(["refused", "lost", "lost-made", "crashed", "made"]), max_size=9))
 def test_at_most_one_machine_is_alive_at_any_time(outcomes: list[str]) -> None:
     """Another offer is rented only when it is proved that the last machine is gone."""

@@ -39,7 +39,7 @@ json_values = st.recursive(
     ("codec", "kind"),
     [(REQUEST, Request), (OFFER, Offer), (ACCESS, Access), (CONFIDENTIAL, Confidential)],
 )
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_value_is_the_same_after_encoding_and_decoding(
     codec: Codec[Any], kind: type, data: st.DataObject
@@ -49,7 +49,6 @@ def test_a_value_is_the_same_after_encoding_and_decoding(
     assert value == codec.decode(codec.encode(value))
 
 
-@settings(deadline=None)
 @given(price=money)
 def test_money_keeps_its_digits(price: Decimal) -> None:
     """Also the zeros at the end, which equality would not show."""
@@ -57,7 +56,7 @@ def test_money_keeps_its_digits(price: Decimal) -> None:
     assert str(price) == str(decoded.criteria.max_price)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(value=st.dictionaries(st.text(), json_values))
 def test_the_data_of_an_event_is_any_json(value: dict[str, Any]) -> None:
     """What an event holds comes back as it was written."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
@@ -24,7 +24,6 @@ def stored(instant: datetime) -> int:
     return value
 
 
-@settings(deadline=None)
 @given(one=instants, other=instants)
 def test_instants_compare_as_stored(one: datetime, other: datetime) -> None:
     """Whatever zone each of them was given in."""
@@ -32,7 +31,6 @@ def test_instants_compare_as_stored(one: datetime, other: datetime) -> None:
     assert (one == other) == (stored(one) == stored(other))
 
 
-@settings(deadline=None)
 @given(instant=instants)
 def test_an_instant_comes_back_to_the_microsecond_in_utc(instant: datetime) -> None:
     """The zone is forgotten, the instant is not."""
@@ -47,7 +45,6 @@ def test_an_instant_without_a_zone_is_refused() -> None:
         Instant().process_bind_param(datetime(2030, 1, 1), SQLITE)  # noqa: DTZ001
 
 
-@settings(deadline=None)
 @given(duration=st.timedeltas(timedelta(days=-4000), timedelta(days=4000)))
 def test_a_duration_comes_back_to_the_microsecond(duration: timedelta) -> None:
     """Nothing is rounded."""
@@ -55,7 +52,6 @@ def test_a_duration_comes_back_to_the_microsecond(duration: timedelta) -> None:
     assert duration == Duration().process_result_value(kept, SQLITE)
 
 
-@settings(deadline=None)
 @given(amount=st.decimals(allow_nan=False, allow_infinity=False))
 def test_money_comes_back_digit_for_digit(amount: Decimal) -> None:
     """The zeros at the end too."""

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from providers.errors import BadResponse, ProviderError
 from providers.vastai.walk import (
+    KEPT_FOR,
     Slice,
     Walk,
     begin_reading,
@@ -147,10 +148,10 @@ def test_rows_that_no_answer_covers_any_more_fall_out() -> None:
     market = a_market(200)
     walk = read(Walk(), market)
 
-    walk = read(walk, market, NOW + timedelta(minutes=10), searches=1)
+    walk = read(walk, market, NOW + KEPT_FOR, searches=1)
     assert (len(walk.seen), is_complete(walk)) == (200, True)
 
-    walk = read(walk, market, NOW + timedelta(minutes=11), searches=1)
+    walk = read(walk, market, NOW + KEPT_FOR + timedelta(minutes=1), searches=1)
     assert (len(walk.seen), is_complete(walk)) == (64, False)
 
 
@@ -310,7 +311,7 @@ def test_a_gap_between_two_answers_is_not_the_whole_market() -> None:
     walk = read(walk, cheaper, NOW + timedelta(minutes=6), searches=1)
     assert is_complete(walk)
 
-    walk = begin_reading(walk, NOW + timedelta(minutes=11))
+    walk = begin_reading(walk, NOW + KEPT_FOR + timedelta(minutes=1))
     assert (len(walk.slices), is_complete(walk)) == (1, False)
 
 
