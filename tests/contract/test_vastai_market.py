@@ -69,15 +69,15 @@ async def test_a_search_that_ignores_its_filters_is_not_believed(
 async def test_offers_of_a_rented_machine_are_out_of_the_market_at_once(
     vastai: VastaiProvider, vast_wire: VastWire
 ) -> None:
-    """Also those that were read by an earlier search, and are remembered."""
+    """What is left of its GPUs is offered anew."""
     offers = (await vastai.list_offers()).offers
     machines = [offer.machine_id for offer in offers]
     offer = next(one for one in offers if machines.count(one.machine_id) > 1)
 
     await vastai.create(a_spec(offer))
 
-    listed = (await vastai.list_offers()).offers
-    assert offer.machine_id not in {one.machine_id for one in listed}
+    listed = {one.provider_id for one in (await vastai.list_offers()).offers}
+    assert listed == {str(row["id"]) for row in vast_wire.offers()}
 
 
 async def test_a_used_up_quota_stops_the_searches_until_midnight(
