@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import tempfile
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,10 @@ from tests.vast_wire import API_KEY, BootTimeline, open_vast_wire
 
 
 async def serve(arguments: argparse.Namespace, data_dir: Path) -> None:
-    """Serve until somebody interrupts."""
+    """Serve until somebody interrupts, or ends it."""
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
     boot = BootTimeline(
         timedelta(seconds=0.5), timedelta(seconds=1), timedelta(seconds=arguments.boot_seconds)
     )
@@ -27,7 +31,7 @@ async def serve(arguments: argparse.Namespace, data_dir: Path) -> None:
         port=arguments.port,
     ) as wire:
         print(f"{wire.url} api key {wire.api_key}", flush=True)  # noqa: T201 (for people)
-        await asyncio.Event().wait()
+        await ended.wait()
 
 
 def main() -> None:
@@ -39,10 +43,7 @@ def main() -> None:
     parser.add_argument("--boot-seconds", type=float, default=3.0)
     parser.add_argument("--limits", type=float, default=0.0, help="1: as documented; 0: none")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        try:
-            asyncio.run(serve(parser.parse_args(), Path(folder)))
-        except KeyboardInterrupt:
-            return
+        asyncio.run(serve(parser.parse_args(), Path(folder)))
 
 
 if __name__ == "__main__":
