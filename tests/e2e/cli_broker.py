@@ -83,13 +83,15 @@ class CommandLine:
 
 
 @contextmanager
-def serving(command_line: CommandLine) -> Iterator[subprocess.Popen[str]]:
-    """`gpu-broker serve --simulate` in the folder, ready; ended at the end."""
+def serving(command_line: CommandLine, *, simulate: bool = True) -> Iterator[subprocess.Popen[str]]:
+    """`gpu-broker serve` in the folder, ready; ended at the end."""
     log = command_line.folder / "serve.log"
     port = free_port()
     command_line.environment["GPU_BROKER_URL"] = f"http://127.0.0.1:{port}"
     process = command_line.start(
-        "serve", "--simulate", "--database", command_line.database, "--port", str(port), log=log
+        *("serve", *(["--simulate"] if simulate else [])),
+        *("--database", command_line.database, "--port", str(port)),
+        log=log,
     )
     try:
         wait_until(lambda: is_ready(port) or process.poll() is not None)

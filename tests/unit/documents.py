@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -36,5 +37,6 @@ def section(text: str, heading: str) -> str:
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    """The fenced blocks of a language, also those within lists."""
+    fenced = rf"^( *)```{language}\n(.*?)^\1```$"
+    return [dedent(block) for _, block in re.findall(fenced, text, re.MULTILINE | re.DOTALL)]
