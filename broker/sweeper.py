@@ -100,7 +100,7 @@ class Sweeper:
     ) -> SweepReport:
         """Look at every session once, and compare with the lists of these providers.
 
-        `patience` bounds the wait for each list; without it the provider's own deadline does.
+        `patience` bounds each call of a provider; without it the provider's own deadlines do.
         """
         listings, unlisted = await self._list(providers, patience)
         watches = await self.watches()
@@ -108,12 +108,20 @@ class Sweeper:
         applied = await self._carry_out(actions, is_dry_run=is_dry_run)
         for provider, listing in listings.items():
             async with self._locks[provider]:
-                applied += await self._reconcile(provider, listing, watches, is_dry_run=is_dry_run)
+                applied += await self._reconcile(
+                    provider, listing, watches, is_dry_run=is_dry_run, patience=patience
+                )
         shown = tuple(one for one in applied if one.action != "resume" or is_dry_run)
         return SweepReport(is_dry_run, shown, unlisted)
 
     async def _reconcile(
-        self, provider: str, listing: Listing, watches: Iterable[Watch], *, is_dry_run: bool
+        self,
+        provider: str,
+        listing: Listing,
+        watches: Iterable[Watch],
+        *,
+        is_dry_run: bool,
+        patience: timedelta | None,
     ) -> list[Applied]:
         verdicts = await self._compare(provider, listing, watches)
         if is_dry_run:
@@ -123,14 +131,16 @@ class Sweeper:
             return []
         self._compared_at[provider] = listing.asked_at
         await self._remember(provider, verdicts)
-        applied = await self._carry_out(verdicts.actions, is_dry_run=False)
+        applied = await self._carry_out(verdicts.actions, is_dry_run=False, patience=patience)
         await self._note_asked(provider, applied)
         return applied
 
-    async def _carry_out(self, actions: Iterable[Action], *, is_dry_run: bool) -> list[Applied]:
+    async def _carry_out(
+        self, actions: Iterable[Action], *, is_dry_run: bool, patience: timedelta | None = None
+    ) -> list[Applied]:
         if is_dry_run:
             return [_describe(action, is_done=False) for action in actions]
-        return list(await asyncio.gather(*map(self._apply_alone, actions)))
+        return list(await asyncio.gather(*(self._apply_alone(one, patience) for one in actions)))
 
     async def reap(self) -> None:
         """End the sessions whose lease is over now."""
@@ -212,13 +222,13 @@ class Sweeper:
             Event(kind, self._tools.now(), data={key: plain(value) for key, value in data.items()})
         )
 
-    async def _apply_alone(self, action: Action) -> Applied:
+    async def _apply_alone(self, action: Action, patience: timedelta | None = None) -> Applied:
         try:
-            is_done = await self._apply(action)
-        except ProviderError as error:
-            log.warning(
-                "The sweep could not %s: %s", _describe(action, is_done=False).action, error
-            )
+            async with asyncio.timeout(patience.total_seconds() if patience else None):
+                is_done = await self._apply(action)
+        except (ProviderError, TimeoutError) as error:
+            why = str(error) or "no answer in time"
+            log.warning("The sweep could not %s: %s", _describe(action, is_done=False).action, why)
             is_done = False
         except Exception:
             log.exception("An action of the sweep met something unforeseen.")

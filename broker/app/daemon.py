@@ -24,8 +24,8 @@ from providers.label import parse_label
 
 log = logging.getLogger(__name__)
 
-LISTING_PATIENCE = timedelta(seconds=10)
-"""How long a provider that cannot be listed may hold up the start."""
+STARTING_PATIENCE = timedelta(seconds=10)
+"""How long one call of a provider may hold up the start: a list, or the end of an orphan."""
 
 
 class Daemon:
@@ -73,7 +73,7 @@ class Daemon:
         await parts.tools.funds.load()
         refreshing = asyncio.create_task(self._first_readings(), name="first-refresh")
         refreshing.add_done_callback(_tell_of_end)
-        report = await parts.sweeper.sweep(parts.tools.doors, patience=LISTING_PATIENCE)
+        report = await parts.sweeper.sweep(parts.tools.doors, patience=STARTING_PATIENCE)
         for applied in report.actions:
             log.info("At the start: %s %s", applied.action, applied.reason)
         _warn_of_real_money(parts)

@@ -8,11 +8,18 @@ from datetime import datetime, timedelta
 
 from broker.decide import moves
 from broker.decide.pauses import growing
+from broker.decide.plan import DENIALS_OF_A_GHOST
 from broker.model import Attempt, Session
 from broker.usecases.launch import Tools
 from broker.usecases.workers import Effort
 from providers.base import Instance, InstanceStatus
-from providers.errors import NotFound, ProviderError
+from providers.errors import (
+    InvalidRequest,
+    NotFound,
+    ProviderError,
+    RateLimited,
+    Unauthorized,
+)
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +28,8 @@ _LONGEST_PAUSE = timedelta(seconds=30)
 _BETWEEN_LISTS = timedelta(seconds=1)
 _TRIES_THAT_SHOUT = frozenset({1, 3, 10, 30})
 _SHOUT_EVERY = 100
+_WITHOUT_EFFECT = (RateLimited, Unauthorized, InvalidRequest)
+"""Errors that say that nothing was destroyed."""
 _TRIES_THAT_SUFFICE = 10
 """After so many an accepted destruction should have had its effect: minutes have passed."""
 
@@ -35,6 +44,10 @@ class _Seen:
     """Acceptances that had no effect."""
     status: InstanceStatus | None = None
     """As of the last look; None where there was none."""
+    denials: int = 0
+    """How often in a row the provider, asked for it alone, said that it is gone."""
+    may_be_destroyed: bool = False
+    """A call to destroy it was accepted, or failed in a way that may have had its effect."""
     absent_at: datetime | None = None
     """When the first of the lists in a row was asked for that do not have it."""
 
@@ -49,6 +62,7 @@ class _Seen:
     def look(self, instance: Instance) -> None:
         self.status = instance.status
         self.absent_at = None
+        self.denials = 0
 
 
 class Teardown:
@@ -76,13 +90,16 @@ class Teardown:
     async def _ask(self, session: Session, attempt: Attempt, effort: Effort) -> bool:
         """Ask the provider once; whether it accepts. Raises NotFound where nothing is left."""
         asked_at = self._tools.now()
+        seen = self._seen.setdefault(attempt.label, _Seen())
         try:
             await self._tools.doors[attempt.offer.provider].destroy(attempt.instance_id or "")
         except NotFound:
             raise
         except ProviderError as error:
+            seen.may_be_destroyed |= not isinstance(error, _WITHOUT_EFFECT)
             await self._shout(session, effort.tries, str(error))
             return False
+        seen.may_be_destroyed = True
         await self._note_accepted(session, attempt, asked_at)
         return True
 
@@ -107,7 +124,8 @@ class Teardown:
     async def _proof(self, attempt: Attempt) -> str | None:
         """How it is proved that the instance is gone; None while it is not, or not known.
 
-        Raises NotFound where the provider says so.
+        Raises NotFound where the provider says so: once where it may have destroyed it, else as
+        often as of a machine that should live.
         """
         seen = self._seen.setdefault(attempt.label, _Seen())
         provider = attempt.offer.provider
@@ -118,7 +136,11 @@ class Teardown:
                 return None
             listing = await self._tools.fleets[provider].since(self._tools.now())
         except NotFound:
-            raise
+            seen.denials += 1
+            is_asked = seen.may_be_destroyed or attempt.destroy_accepted_at is not None
+            if is_asked or seen.denials >= DENIALS_OF_A_GHOST:
+                raise
+            return None
         except ProviderError:
             return None
         instance = listing.by_id.get(instance_id)

@@ -10,7 +10,7 @@ import pytest
 
 from providers import registry
 from providers.base import BootFailure, Capabilities, Instance, InstanceStatus, LaunchSpec
-from providers.errors import NotFound, Unavailable
+from providers.errors import NotFound, RateLimited, Unavailable
 from providers.registry import Options
 from providers.simulator.adapter import SimulatorProvider
 from providers.simulator.faults import Fault, Operation, Word
@@ -33,6 +33,8 @@ class OddMarket(SimulatorProvider):
     """So many times more it says that a machine which exists is gone."""
     key_troubles = 0
     """So many times more it does not take a key."""
+    limited = 0
+    """So many destructions more come too early."""
     asked = 0
     """How often it was asked for one machine."""
     calls: list[tuple[str, str]]
@@ -64,6 +66,12 @@ class OddMarket(SimulatorProvider):
             self.denials -= 1
             raise NotFound
         return self._told(await super().get(instance_id))
+
+    async def destroy(self, instance_id: str) -> None:
+        if self.limited > 0:
+            self.limited -= 1
+            raise RateLimited
+        await super().destroy(instance_id)
 
     async def attach_key(self, instance_id: str, public_key: str) -> None:
         """Append the key to the machine's file."""

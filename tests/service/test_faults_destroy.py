@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from broker.usecases import sessions
-from tests.service.conftest import Broker, eventually
+from tests.service.conftest import Broker, Serve, eventually
+from tests.service.odd_market import odd_market, serve_oddly
 from tests.service.scenarios import (
     FOR_EVER,
     assert_sound,
@@ -19,6 +20,8 @@ from tests.service.scenarios import (
     metric,
     running,
 )
+
+__all__ = ["serve_oddly"]
 
 FAILURES = "gpu_destroy_failures_total"
 
@@ -72,6 +75,36 @@ async def test_a_destruction_that_fails_is_tried_again(broker: Broker) -> None:
     assert ("stopped", "done") == (session["status"], session["status_reason"])
     assert 1 == await metric(broker, FAILURES)
     await assert_sound(broker)
+
+
+async def test_one_denial_of_a_machine_that_cannot_be_destroyed_proves_nothing(
+    serve_oddly: Serve,
+) -> None:
+    """Only after a destruction that may have had its effect is the provider believed at once."""
+    async with serve_oddly() as broker:
+        session = await running(broker)
+        odd_market(broker).limited = 2
+        odd_market(broker).denials = 1
+        status, _ = await broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
+
+        assert 200 == status
+        told = kinds(await broker.events(session["id"]))
+        assert ["instance.destroy_accepted", "instance.gone", "session.stopped"] == told[-3:]
+        await assert_sound(broker)
+
+
+async def test_a_machine_that_is_gone_ends_its_session_though_nothing_can_be_destroyed(
+    serve_oddly: Serve,
+) -> None:
+    """What the provider denies twice in a row is gone."""
+    async with serve_oddly() as broker:
+        session = await running(broker)
+        await odd_market(broker).destroy(session["provider_instance_id"])
+        odd_market(broker).limited = FOR_EVER
+        await done(broker, session["id"])
+        session = await ended(broker, session["id"])
+
+        assert "stopped" == session["status"]
 
 
 async def test_a_destruction_that_takes_its_time_is_waited_for(broker: Broker) -> None:

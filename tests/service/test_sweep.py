@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from broker.clock import utcnow
 from broker.model import Change
 from providers.simulator.home import FOLDER
@@ -187,6 +189,25 @@ async def test_a_machine_that_cannot_be_asked_is_not_idle(broker: Broker) -> Non
 
     session = await broker.session(session["id"])
     assert ("running", None) == (session["status"], session["idle_since"])
+
+
+async def test_an_orphan_that_takes_long_to_destroy_holds_up_no_start(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again while the broker serves."""
+    monkeypatch.setattr("broker.app.daemon.STARTING_PATIENCE", timedelta(milliseconds=300))
+    async with serve(lifecycle__orphan_grace_period="1h") as broker:
+        orphan = await made(broker, a_label(broker))
+        await reconciled(broker)
+    slow = {"fault": "slow", "operation": "destroy", "delay": "1h"}
+    async with serve(
+        lifecycle__orphan_grace_period="0s", providers__simulator__faults=[slow]
+    ) as broker:
+
+        async def is_gone() -> bool:
+            return orphan not in {one.id for one in await market(broker).list_instances()}
+
+        await eventually(is_gone)
 
 
 async def test_an_orphan_is_destroyed_after_the_grace_and_a_stranger_is_left_alone(
