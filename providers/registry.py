@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 
 from providers.base import Provider
 from providers.errors import BadResponse
+
+_KEY = re.compile(r"[!-~]+")
+"""What can stand in a header."""
 
 Now = Callable[[], datetime]
 Options = Mapping[str, Any]
@@ -36,6 +40,8 @@ def _vastai_problems(options: Options) -> Iterator[tuple[str, str]]:
         return
     from providers.vastai import has_sdk
 
+    if not _KEY.fullmatch(options["api_key"].get_secret_value()):
+        yield "api_key", "holds characters that no key has"
     if not has_sdk():
         yield "api_key", "needs the official client: pip install 'gpu-broker[vastai]'"
 

@@ -84,15 +84,16 @@ class Sdk:
 
 def _ask(api_key: str, url: str, use: Callable[[VastAI], object], seconds: float) -> Answer:
     """One call of the official client, in a thread."""
-    # It comes with the official client.
+    # They come with the official client.
     import requests  # noqa: PLC0415
+    import urllib3  # noqa: PLC0415
 
     answers: list[Answer] = []
     sdk = _import().VastAI(api_key, url, retry=1)
     sdk.client = _bounded_client(api_key, url, time.monotonic() + seconds, answers)
     try:
         use(sdk)
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         # The error's own words may quote the request, headers and all.
         raise Unavailable(f"The marketplace cannot be asked: {type(error).__name__}.") from error
     return answers[-1]
@@ -159,4 +160,6 @@ def _read(response: requests.Response, deadline: float) -> bytes:
             raise BadResponse(f"The marketplace's answer is larger than {_MOST_BYTES >> 20} MB.")
         if time.monotonic() > deadline:
             raise Unavailable("The marketplace's answer does not come to an end.")
+    if response.raw.length_remaining:
+        raise Unavailable("The marketplace's answer broke off.")
     return bytes(data)

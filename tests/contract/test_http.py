@@ -83,6 +83,24 @@ async def test_a_redirection_is_not_followed(open_client: Open) -> None:
     assert not answer.is_success
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+    ],
+)
+async def test_an_answer_that_breaks_off_or_is_none_is_a_lost_reply(
+    open_client: Open, answer: bytes
+) -> None:
+    """Whatever speaks at the address."""
+    async with ill_server(answers(answer)) as ill:
+        with pytest.raises(ReplyLost):
+            await open_client(ill.url).request("PUT", "/", within=LATER)
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"offers": [', b"[" * 100_000])
 async def test_what_is_no_json_is_a_bad_response(open_client: Open, body: bytes) -> None:
     """Whatever its status says."""

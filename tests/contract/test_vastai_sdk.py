@@ -101,6 +101,24 @@ async def test_a_call_ends_when_it_should(open_sdk: Open, behaviour: Behaviour) 
             await open_sdk(ill.url).destroy_instance(7, within=SOON)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnone",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+    ],
+)
+async def test_an_answer_that_breaks_off_or_is_none_is_no_answer(
+    open_sdk: Open, answer: bytes
+) -> None:
+    """Whatever speaks at the address."""
+    async with ill_server(answers(answer)) as ill:
+        with pytest.raises(Unavailable):
+            await open_sdk(ill.url).show_user(within=LATER)
+
+
 async def test_an_answer_that_is_too_large_is_not_read(open_sdk: Open) -> None:
     """It is no answer."""
     async with ill_server(floods) as ill:
