@@ -13,9 +13,8 @@ from broker.model import Event, Session
 REKEYED, DETACHED = "session.rekeyed", "session.key_detached"
 """The events that tell which keys of a session the provider still has to forget."""
 
-EFFECT = timedelta(minutes=1)
+_EFFECT = timedelta(minutes=1)
 """After which time a provider has put a key that it was told of on the machine."""
-
 _SHORTEST_PAUSE = timedelta(seconds=1)
 _FIRST_PAUSE = timedelta(seconds=5)
 _LONGEST_PAUSE = timedelta(minutes=1)
@@ -41,6 +40,11 @@ def keys_of(session: Session, own_line: str) -> tuple[str, ...]:
     """The OpenSSH lines that must be able to log in to the session's machine."""
     managed = (own_line,) if session.request.managed_access else ()
     return (session.public_key, *managed)
+
+
+def time_to_take_effect(pace: float) -> timedelta:
+    """How long after telling a provider of a key its machine has it for good."""
+    return max(_EFFECT * pace, _SHORTEST_PAUSE)
 
 
 def pause_after_failure(tries: int) -> timedelta:

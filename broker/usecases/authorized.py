@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from broker.decide import keys, upkeep
+from broker.decide import upkeep
 from broker.decide.keys import (
     DETACHED,
     REKEYED,
@@ -19,6 +19,7 @@ from broker.decide.keys import (
     may_tell_again,
     pause_after_failure,
     still_attached,
+    time_to_take_effect,
 )
 from broker.decide.proof import bare_public_key
 from broker.model import Attempt, Change, Session, Wanted
@@ -61,8 +62,7 @@ class AuthorizedKeys:
     def missing(self, session: Session, attempt: Attempt) -> None:
         """The machine does not accept a key: tell the provider again, but not all the time."""
         told = self._told.get(attempt.label, Told())
-        pace = self._tools.rules.paces.get(attempt.offer.provider, 1.0)
-        if may_tell_again(told, self._tools.now(), pace):
+        if may_tell_again(told, self._tools.now(), self._pace(attempt)):
             self._tell(session, attempt)
 
     def trouble_of(self, attempt: Attempt) -> str:
@@ -96,6 +96,9 @@ class AuthorizedKeys:
 
     def _door(self, attempt: Attempt) -> Door:
         return self._tools.doors[attempt.offer.provider]
+
+    def _pace(self, attempt: Attempt) -> float:
+        return self._tools.rules.paces.get(attempt.offer.provider, 1.0)
 
     def _tell(self, session: Session, attempt: Attempt) -> None:
         running = self._telling.get(attempt.label)
@@ -133,7 +136,8 @@ class AuthorizedKeys:
 
     async def _retire(self, retired: Retired) -> None:
         # A provider that rewrites the list now might not have the fresh key in it yet.
-        await asyncio.sleep(keys.EFFECT.total_seconds())
+        _, attempt = await self._tools.journal.read(retired.session_id)
+        await asyncio.sleep(time_to_take_effect(self._pace(attempt)).total_seconds())
         tries = 0
         while True:
             tries += 1

@@ -26,7 +26,7 @@ _MOMENT = timedelta(milliseconds=200)
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The provider is quick, and told again after moments."""
-    monkeypatch.setattr("broker.decide.keys.EFFECT", timedelta(milliseconds=100))
+    monkeypatch.setattr("broker.decide.keys._EFFECT", _MOMENT)
     monkeypatch.setattr("broker.decide.keys._FIRST_PAUSE", _MOMENT)
 
 

@@ -13,6 +13,7 @@ from broker.decide.keys import (
     may_tell_again,
     replaced_key,
     still_attached,
+    time_to_take_effect,
 )
 from broker.model import Event
 from tests.builders import NOW, RUNNING, SESSION_ID, a_request, a_session
@@ -66,3 +67,10 @@ def test_what_was_replaced_is_still_attached_until_it_is_told_to_be_forgotten() 
     assert (Retired(SESSION_ID, "ssh-ed25519 A"),) == still_attached(
         [events[0], events[4], events[0]]
     )
+
+
+def test_a_key_is_forgotten_when_the_fresh_one_is_on_the_machine_for_good() -> None:
+    """A minute later, at the provider's pace, and never at once."""
+    minute, second = timedelta(minutes=1), timedelta(seconds=1)
+
+    assert (2 * minute, minute, second) == tuple(map(time_to_take_effect, (2.0, 1.0, 0.0)))
