@@ -142,7 +142,9 @@ FIELDS = (
         "Another longest reservation, in hours (administrators).",
         Kind.INTEGER,
     ),
-    RequestField("watchdog", "Let the machine end itself where the provider can.", Kind.FLAG),
+    RequestField(
+        "watchdog", "Let the machine end itself 10 minutes after the session's end.", Kind.FLAG
+    ),
 )
 
 

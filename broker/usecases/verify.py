@@ -140,6 +140,7 @@ class Verifier:
         ].capabilities.settle
         boot.misses = boot.misses + 1 if instance is None and listing.asked_at >= settled else 0
         if boot.misses < MISSES_OF_A_GHOST:
+            boot.denials = 0
             return instance
         return await self._alone(attempt, boot)
 
