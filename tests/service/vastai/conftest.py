@@ -12,7 +12,8 @@ import pytest
 
 from broker.clock import utcnow
 from tests.service.conftest import Broker, Serve
-from tests.vast_wire import BootTimeline, Operation, VastWire, open_vast_wire
+from tests.service.vastai.asking import account, until_read
+from tests.vast_wire import BootTimeline, VastWire, open_vast_wire
 
 QUICK_BOOT = BootTimeline(keys=timedelta(milliseconds=200))
 
@@ -24,10 +25,16 @@ class ServeVastai(Protocol):
 
 
 @pytest.fixture
-async def wire(tmp_path: Path) -> AsyncIterator[VastWire]:
-    """The API of Vast.ai on loopback, with machines that run."""
+def machines_run() -> bool:
+    """Whether machines come up. Tests of what is decided before that say that they do not."""
+    return True
+
+
+@pytest.fixture
+async def wire(tmp_path: Path, machines_run: bool) -> AsyncIterator[VastWire]:
+    """The API of Vast.ai on loopback."""
     folder = tmp_path / "vast"
-    async with open_vast_wire(folder, now=utcnow, boot=QUICK_BOOT) as opened:
+    async with open_vast_wire(folder, now=utcnow, boot=QUICK_BOOT, ssh=machines_run) as opened:
         yield opened
 
 
@@ -37,40 +44,28 @@ def serve_vastai(serve: Serve, wire: VastWire) -> ServeVastai:
 
     @asynccontextmanager
     async def start(**settings: Any) -> AsyncIterator[Broker]:
-        account = {
+        alone = {
             "providers__simulator__enabled": False,
-            "providers__vastai__api_key": wire.api_key,
-            "providers__vastai__api_url": wire.url,
-            "providers__vastai__pace": 0,
+            "lifecycle__reconciliation_interval": "100ms",
+            "lifecycle__check_interval": "100ms",
         }
-        async with serve(**{**account, **settings}) as broker:
+        async with serve(**{**account(wire), **alone, **settings}) as broker:
             yield broker
 
     return start
 
 
 @pytest.fixture
-async def vast_broker(serve_vastai: ServeVastai) -> AsyncIterator[Broker]:
-    """A serving broker whose only account is there."""
+async def broker(serve_vastai: ServeVastai) -> AsyncIterator[Broker]:
+    """A serving broker whose only account is there, and has been read."""
     async with serve_vastai() as broker:
+        await until_read(broker)
         yield broker
 
 
-def calls_of(wire: VastWire, operation: Operation) -> list[Any]:
-    """The bodies of the calls of one kind."""
-    return [call.body for call in wire.calls if call.operation is operation]
-
-
-async def rent(broker: Broker, **fields: Any) -> tuple[int, Any]:
-    """POST /sessions: the cheapest trusted offer, whatever its GPU."""
-    return await broker.rent(gpu_type=None, **fields)
-
-
-def direct_offer(wire: VastWire) -> str:
-    """The cheapest trusted offer whose machine has an address of its own."""
-    rows = [
-        row
-        for row in wire.offers()
-        if row["direct_port_count"] and row["verification"] == "verified"
-    ]
-    return f"vastai-{min(rows, key=lambda row: row['dph_base'])['id']}"
+@pytest.fixture
+async def with_simulator(serve: Serve, wire: VastWire) -> AsyncIterator[Broker]:
+    """A broker with that account, and the simulated market beside it."""
+    async with serve(providers__simulator__ssh=False, **account(wire)) as broker:
+        await until_read(broker)
+        yield broker

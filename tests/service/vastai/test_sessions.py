@@ -11,18 +11,17 @@ import pytest
 
 from tests.service.conftest import Broker
 from tests.service.scenarios import ended, running
-from tests.service.vastai.conftest import ServeVastai, calls_of, direct_offer, rent
+from tests.service.vastai.asking import calls_of, direct_offer, rent
+from tests.service.vastai.conftest import ServeVastai
 from tests.vast_wire import Misfortune, Operation, VastWire, Word
 from tests.waiting import eventually
 
 
-async def test_a_session_is_rented_proved_used_and_ended(
-    vast_broker: Broker, wire: VastWire
-) -> None:
+async def test_a_session_is_rented_proved_used_and_ended(broker: Broker, wire: VastWire) -> None:
     """With the key of the answer one gets in; in the end the marketplace has nothing left."""
-    status, body = await rent(vast_broker, env={"GREETING": "hello"})
+    status, body = await rent(broker, env={"GREETING": "hello"})
     assert status == 201, body
-    session = await vast_broker.until(body["session"]["id"], "running", "failed")
+    session = await broker.until(body["session"]["id"], "running", "failed")
     assert session["status"] == "running", session["error"]
     async with asyncssh.connect(
         session["ssh_host"],
@@ -40,10 +39,10 @@ async def test_a_session_is_rented_proved_used_and_ended(
     (row,) = wire.instances()
     assert row["label"].startswith("gpub-")
 
-    status, _ = await vast_broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
+    status, _ = await broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
 
     assert status == 200
-    assert (await ended(vast_broker, session["id"]))["status"] == "stopped"
+    assert (await ended(broker, session["id"]))["status"] == "stopped"
     assert wire.instances() == []
 
 
@@ -72,18 +71,18 @@ async def test_a_session_is_rented_proved_used_and_ended(
     ids=lambda misfortune: f"{misfortune.word}-{misfortune.operation}",
 )
 async def test_a_misfortune_that_passes_costs_no_session(
-    vast_broker: Broker, wire: VastWire, misfortune: Misfortune
+    broker: Broker, wire: VastWire, misfortune: Misfortune
 ) -> None:
     """One machine is made, and it works in the end."""
-    await vast_broker.parts.tools.inventory.ready()
+    await broker.parts.tools.inventory.ready()
     wire.misfortunes.add(misfortune)
 
-    session = await running(vast_broker, gpu_type=None, offer_id=direct_offer(wire))
+    session = await running(broker, gpu_type=None, offer_id=direct_offer(wire))
 
     assert len(wire.instances()) == 1
     assert len(session["attempts"]) == 1
-    await vast_broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
-    await ended(vast_broker, session["id"])
+    await broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
+    await ended(broker, session["id"])
     assert wire.instances() == []
 
 
@@ -138,15 +137,15 @@ async def test_a_machine_that_never_works_is_destroyed_and_another_one_is_tried(
     ids=lambda misfortune: f"{misfortune.word}-{misfortune.operation}",
 )
 async def test_a_session_is_over_when_the_marketplace_has_nothing_left(
-    vast_broker: Broker, wire: VastWire, misfortune: Misfortune
+    broker: Broker, wire: VastWire, misfortune: Misfortune
 ) -> None:
     """Not before, whatever its answers were."""
-    session = await running(vast_broker, gpu_type=None)
+    session = await running(broker, gpu_type=None)
     wire.misfortunes.add(misfortune)
 
-    await vast_broker.call("POST", f"/api/v1/sessions/{session['id']}/done")
+    await broker.call("POST", f"/api/v1/sessions/{session['id']}/done")
 
-    assert (await ended(vast_broker, session["id"]))["status"] == "stopped"
+    assert (await ended(broker, session["id"]))["status"] == "stopped"
     assert wire.instances() == []
 
 
@@ -163,30 +162,30 @@ async def test_a_session_is_over_when_the_marketplace_has_nothing_left(
     ids=lambda misfortune: f"{misfortune.word}-{misfortune.operation}",
 )
 async def test_no_session_dies_of_an_answer(
-    vast_broker: Broker, wire: VastWire, misfortune: Misfortune
+    broker: Broker, wire: VastWire, misfortune: Misfortune
 ) -> None:
     """A machine that lives is not given up because a list says nothing of it."""
-    session = await running(vast_broker, gpu_type=None)
+    session = await running(broker, gpu_type=None)
     wire.misfortunes.add(misfortune)
     before = len(calls_of(wire, Operation.LIST))
 
     async def is_over() -> bool:
-        return len(calls_of(wire, Operation.LIST)) > before + 22
+        return len(calls_of(wire, Operation.LIST)) > before + 12
 
     await eventually(is_over)
-    assert (await vast_broker.session(session["id"]))["status"] == "running"
+    assert (await broker.session(session["id"]))["status"] == "running"
     assert len(wire.instances()) == 1
 
 
 async def test_a_machine_that_the_marketplace_takes_away_is_missed(
-    vast_broker: Broker, wire: VastWire
+    broker: Broker, wire: VastWire
 ) -> None:
     """Two lists and its own word say so: the session has failed, and it is told why."""
-    session = await running(vast_broker, gpu_type=None)
+    session = await running(broker, gpu_type=None)
     contract = wire.fleet.find(wire.instances()[0]["id"])
     wire.fleet.destroy(contract)
 
-    lost = await ended(vast_broker, session["id"])
+    lost = await ended(broker, session["id"])
 
     assert (lost["status"], lost["status_reason"]) == ("failed", "instance_lost")
 
@@ -228,27 +227,27 @@ async def test_a_machine_that_stops_for_a_moment_is_kept(
 
 @pytest.mark.parametrize("word", [Word.OFFLINE, Word.OUTBID])
 async def test_a_machine_that_stays_stopped_is_destroyed(
-    vast_broker: Broker, wire: VastWire, word: Word
+    broker: Broker, wire: VastWire, word: Word
 ) -> None:
     """Its disk would be billed for as long as it is there."""
     wire.misfortunes.add(Misfortune(word, delay=timedelta(seconds=3)))
-    session = await running(vast_broker, gpu_type=None)
+    session = await running(broker, gpu_type=None)
 
-    lost = await ended(vast_broker, session["id"])
+    lost = await ended(broker, session["id"])
 
     assert (lost["status"], lost["status_reason"]) == ("failed", "instance_lost")
     assert wire.instances() == []
 
 
 async def test_what_is_not_ours_in_the_account_is_left_alone(
-    vast_broker: Broker, wire: VastWire
+    broker: Broker, wire: VastWire
 ) -> None:
     """Without a label, with another's, with one of another deployment."""
     labels = [None, "my own box", "gpub-another-aaaaaaaaaaaa-29558940-1"]
     ids = [wire.add_instance(label=label) for label in labels]
-    session = await running(vast_broker, gpu_type=None)
-    await vast_broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
-    await ended(vast_broker, session["id"])
+    session = await running(broker, gpu_type=None)
+    await broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
+    await ended(broker, session["id"])
     before = len(calls_of(wire, Operation.LIST))
 
     async def is_swept() -> bool:
@@ -256,7 +255,7 @@ async def test_what_is_not_ours_in_the_account_is_left_alone(
 
     await eventually(is_swept)
     assert [wire.instance(one) is not None for one in ids] == [True, True, True]
-    assert (await vast_broker.machines())["foreign"] == 3
+    assert (await broker.machines())["foreign"] == 3
 
 
 async def test_a_machine_outlives_a_restart_of_the_broker(
@@ -278,13 +277,13 @@ async def test_a_machine_outlives_a_restart_of_the_broker(
 
 
 async def test_an_entrypoint_is_proved_by_its_published_port(
-    vast_broker: Broker, wire: VastWire
+    broker: Broker, wire: VastWire
 ) -> None:
     """Such a machine has no SSH at all."""
-    _, offers = await vast_broker.call("GET", "/api/v1/inventory")
+    _, offers = await broker.call("GET", "/api/v1/inventory")
     assert offers["total"] > 0
     session = await running(
-        vast_broker,
+        broker,
         gpu_type=None,
         launch_mode="entrypoint",
         docker_image="vllm/vllm-openai:latest",
@@ -296,15 +295,16 @@ async def test_an_entrypoint_is_proved_by_its_published_port(
 
 
 async def test_a_template_is_rented_with_its_disk_and_with_ssh(
-    vast_broker: Broker, wire: VastWire
+    broker: Broker, wire: VastWire
 ) -> None:
-    """Its conditions bind the offer, its environment is merged with ours."""
-    _, body = await vast_broker.call("GET", "/api/v1/templates")
-    template = max(body["templates"], key=lambda one: one["recommended_disk_space"] or 0)
+    """The disk is what it recommends at least, and one logs in whatever its own runtype is."""
+    template = wire.templates.add(
+        name="Large", image="me/large", runtype="jupyter", recommended_disk_space=90
+    )
 
-    session = await running(vast_broker, gpu_type=None, template_hash_id=template["hash_id"])
+    session = await running(broker, gpu_type=None, template_hash_id=template["hash_id"])
 
     (row,) = wire.instances()
     assert row["template_hash_id"] == template["hash_id"]
-    assert row["disk_space"] >= (template["recommended_disk_space"] or 0)
+    assert row["disk_space"] >= 90
     assert session["ssh_host"]

@@ -7,18 +7,18 @@ from datetime import UTC, datetime, timedelta
 from providers.base import WATCHDOG_FILE
 from tests.service.conftest import Broker
 from tests.service.scenarios import FOR_EVER, instant, kinds, only_session, run, running
-from tests.service.vastai.conftest import calls_of, rent
+from tests.service.vastai.asking import calls_of, rent
 from tests.vast_wire import Misfortune, Operation, VastWire, Word
 from tests.waiting import eventually
 
 
 async def test_a_served_image_without_ssh_runs_though_no_key_can_be_attached(
-    vast_broker: Broker, wire: VastWire
+    broker: Broker, wire: VastWire
 ) -> None:
     """Its port is what was promised."""
     wire.misfortunes.add(Misfortune(Word.ERROR, Operation.ATTACH, times=FOR_EVER))
     session = await running(
-        vast_broker,
+        broker,
         gpu_type=None,
         launch_mode="entrypoint",
         docker_image="me/server:1",
@@ -29,15 +29,15 @@ async def test_a_served_image_without_ssh_runs_though_no_key_can_be_attached(
 
 
 async def test_a_fresh_key_outlives_the_rewriting_of_the_list_of_keys(
-    vast_broker: Broker, wire: VastWire
+    broker: Broker, wire: VastWire
 ) -> None:
     """The service rewrites the file when the lost key is detached: the fresh one is in it."""
-    session = await running(vast_broker, gpu_type=None)
-    status, body = await vast_broker.call("POST", f"/api/v1/sessions/{session['id']}/rekey")
+    session = await running(broker, gpu_type=None)
+    status, body = await broker.call("POST", f"/api/v1/sessions/{session['id']}/rekey")
     assert 200 == status, body
 
     async def is_detached() -> bool:
-        return "session.key_detached" in kinds(await vast_broker.events(session["id"]))
+        return "session.key_detached" in kinds(await broker.events(session["id"]))
 
     await eventually(is_detached)
     keys = [one.key for contract in wire.fleet.contracts.values() for one in contract.keys]
@@ -46,25 +46,23 @@ async def test_a_fresh_key_outlives_the_rewriting_of_the_list_of_keys(
     assert "here" == await run(session, body["ssh_private_key"], "echo here")
 
 
-async def test_a_stopped_contract_is_destroyed_and_refused(
-    vast_broker: Broker, wire: VastWire
-) -> None:
+async def test_a_stopped_contract_is_destroyed_and_refused(broker: Broker, wire: VastWire) -> None:
     """`success: false` with `new_contract` bills its disk until it is gone."""
     wire.misfortunes.add(Misfortune(Word.STOPPED_CONTRACT))
-    status, body = await rent(vast_broker)
+    status, body = await rent(broker)
 
     assert (502, "provider_error") == (status, body["code"])
-    session = await only_session(vast_broker)
+    session = await only_session(broker)
     assert ("failed", "boot_failed") == (session["status"], session["status_reason"])
     assert session["attempts"][0]["instance_id"]
     assert [] == wire.instances()
 
 
 async def test_a_machine_that_the_list_misses_and_one_answer_denies_is_kept(
-    vast_broker: Broker, wire: VastWire
+    broker: Broker, wire: VastWire
 ) -> None:
     """Empty lists without end, and one `{"instances": null}`."""
-    session = await running(vast_broker, gpu_type=None)
+    session = await running(broker, gpu_type=None)
     wire.misfortunes.add(
         Misfortune(Word.EMPTY_LIST, times=FOR_EVER), Misfortune(Word.NULL_INSTANCE)
     )
@@ -74,18 +72,18 @@ async def test_a_machine_that_the_list_misses_and_one_answer_denies_is_kept(
         return len(calls_of(wire, Operation.SHOW)) >= shown + 4
 
     await eventually(was_asked)
-    assert "running" == (await vast_broker.session(session["id"]))["status"]
+    assert "running" == (await broker.session(session["id"]))["status"]
     wire.misfortunes.clear()
     assert 1 == len(wire.instances())
 
 
 async def test_a_machine_with_a_watchdog_knows_its_deadline_and_learns_the_next(
-    vast_broker: Broker, wire: VastWire
+    broker: Broker, wire: VastWire
 ) -> None:
     """Its own switch reads the file that the broker rewrites."""
-    status, body = await rent(vast_broker, watchdog=True)
+    status, body = await rent(broker, watchdog=True)
     assert 201 == status, body
-    session = await vast_broker.until(body["session"]["id"], "running", "failed")
+    session = await broker.until(body["session"]["id"], "running", "failed")
 
     async def deadline() -> datetime | None:
         text = await run(session, body["ssh_private_key"], f"cat {WATCHDOG_FILE} 2>/dev/null")
@@ -94,8 +92,8 @@ async def test_a_machine_with_a_watchdog_knows_its_deadline_and_learns_the_next(
     for minutes in (0, 30):
         if minutes:
             path = f"/api/v1/sessions/{session['id']}/extend"
-            await vast_broker.call("POST", path, {"additional_minutes": minutes})
-        expires_at = instant((await vast_broker.session(session["id"]))["expires_at"])
+            await broker.call("POST", path, {"additional_minutes": minutes})
+        expires_at = instant((await broker.session(session["id"]))["expires_at"])
         expected = (expires_at + timedelta(minutes=10)).replace(microsecond=0)
 
         async def is_told(wanted: datetime = expected) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.service.conftest import Broker
-from tests.service.vast.asking import ANYTHING, creations, listed
-from tests.vast_wire import Misfortune, VastWire, Word
+from tests.service.vastai.asking import ANYTHING, calls_of, listed
+from tests.vast_wire import Misfortune, Operation, VastWire, Word
 from tests.waiting import eventually
 
 FILTERS = {
@@ -16,6 +18,12 @@ FILTERS = {
     "cpu_cores": {"gte": "64"},
     "made_up": {"gte": 1},
 }
+
+
+@pytest.fixture
+def machines_run() -> bool:
+    """All here is decided before."""
+    return False
 
 
 def _publish(wire: VastWire) -> str:
@@ -69,7 +77,7 @@ async def test_an_offer_that_the_template_does_not_want_is_refused_before_it_is_
     (detail,) = body["details"]
     assert detail["field"] == "template_hash_id"
     assert "static_ip eq true" in detail["message"]
-    assert creations(wire) == 0
+    assert len(calls_of(wire, Operation.CREATE)) == 0
 
 
 async def test_the_chosen_offer_and_its_stand_ins_are_what_the_template_wants(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.service.conftest import Broker
-from tests.vast_wire import API_KEY, Operation, VastWire
+from tests.vast_wire import Operation, VastWire
+from tests.waiting import eventually
 
 FOR_EVER = 1_000_000
 ANYTHING: dict[str, Any] = {"provider": "vastai", "gpu_type": None}
@@ -15,7 +16,7 @@ ANYTHING: dict[str, Any] = {"provider": "vastai", "gpu_type": None}
 def account(wire: VastWire) -> dict[str, Any]:
     """The settings of the account."""
     return {
-        "providers__vastai__api_key": API_KEY,
+        "providers__vastai__api_key": wire.api_key,
         "providers__vastai__api_url": wire.url,
         "providers__vastai__pace": 0,
     }
@@ -39,6 +40,31 @@ async def cheapest(broker: Broker) -> Any:
     return (await listed(broker, verified="true", limit=1))[0]
 
 
-def creations(wire: VastWire) -> int:
-    """How often the marketplace was asked for a machine."""
-    return sum(call.operation is Operation.CREATE for call in wire.calls)
+def calls_of(wire: VastWire, operation: Operation) -> list[Any]:
+    """The bodies of the calls of one kind."""
+    return [call.body for call in wire.calls if call.operation is operation]
+
+
+async def rent(broker: Broker, **fields: Any) -> tuple[int, Any]:
+    """POST /sessions: the cheapest trusted offer, whatever its GPU."""
+    return await broker.rent(gpu_type=None, **fields)
+
+
+def direct_offer(wire: VastWire) -> str:
+    """The cheapest trusted offer whose machine has an address of its own."""
+    rows = [
+        row
+        for row in wire.offers()
+        if row["direct_port_count"] and row["verification"] == "verified"
+    ]
+    return f"vastai-{min(rows, key=lambda row: row['dph_base'])['id']}"
+
+
+async def until_read(broker: Broker) -> None:
+    """Wait until the broker knows the market and the credit."""
+
+    async def is_read() -> bool:
+        seen = await vastai(broker)
+        return bool(seen["offers"]) and seen["balance"] is not None
+
+    await eventually(is_read)
