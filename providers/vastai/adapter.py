@@ -203,7 +203,6 @@ class VastaiProvider:
         return parse_credit(payload)
 
     async def close(self) -> None:
-        self._sdk.close()
         await self._http.close()
 
     async def _create_paced(self, offer_id: str, body: Mapping[str, object]) -> Creation:

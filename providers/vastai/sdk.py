@@ -12,10 +12,11 @@ import importlib.util
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from providers.errors import BadResponse, Unavailable
 from providers.http import MEBIBYTE, Answer
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     import requests
     from vastai import VastAI
 
-_THREADS = 16
+T = TypeVar("T")
+
 _MOST_BYTES = 32 * MEBIBYTE
 _LONGEST_SILENCE = 10.0
 """Seconds without a byte after which nothing more is expected."""
@@ -45,11 +47,10 @@ class Sdk:
     def __init__(self, api_key: str, url: str) -> None:
         self._api_key = api_key
         self._url = url.rstrip("/")
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="vastai")
 
     async def prepare(self) -> None:
         """Import the official client, which takes a second or two."""
-        await asyncio.get_running_loop().run_in_executor(self._threads, _import)
+        await _in_a_thread(_import)
 
     async def destroy_instance(self, instance_id: int, *, within: timedelta) -> Answer:
         return await self._call(lambda sdk: sdk.destroy_instance(instance_id), within)
@@ -66,20 +67,32 @@ class Sdk:
     async def show_user(self, *, within: timedelta) -> Answer:
         return await self._call(lambda sdk: sdk.show_user(), within)
 
-    def close(self) -> None:
-        """Take no more calls; those under way end at their deadlines."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
     async def _call(self, use: Callable[[VastAI], object], within: timedelta) -> Answer:
         seconds = within.total_seconds()
         work = partial(_ask, self._api_key, self._url, use, seconds)
         try:
             async with asyncio.timeout(seconds):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+                return await _in_a_thread(work)
         except TimeoutError as error:
             raise Unavailable(
                 f"The marketplace's answer did not come within {seconds:g} s."
             ) from error
+
+
+async def _in_a_thread(work: Callable[[], T]) -> T:
+    """What `work` returns. The process may end without it, unlike with the threads of a pool."""
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:  # noqa: BLE001 (whoever waits is told)
+            result.set_exception(error)
+
+    # A future that runs cannot be cancelled: the thread sets its result, whoever still waits.
+    result.set_running_or_notify_cancel()
+    Thread(target=run, name="vastai", daemon=True).start()
+    return await asyncio.wrap_future(result)
 
 
 def _ask(api_key: str, url: str, use: Callable[[VastAI], object], seconds: float) -> Answer:

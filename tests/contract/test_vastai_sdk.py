@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -40,17 +41,9 @@ Open = Callable[[str], Sdk]
 
 
 @pytest.fixture
-async def open_sdk() -> AsyncIterator[Open]:
+def open_sdk() -> Open:
     """The official client of any address."""
-    opened: list[Sdk] = []
-
-    def opens(url: str) -> Sdk:
-        opened.append(Sdk(SECRET, url))
-        return opened[-1]
-
-    yield opens
-    for sdk in opened:
-        sdk.close()
+    return partial(Sdk, SECRET)
 
 
 @pytest.mark.parametrize("name", CALLS)
