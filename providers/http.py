@@ -7,7 +7,6 @@ reply would become a second rental: `_Once` keeps it from that.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +14,7 @@ from datetime import timedelta
 import aiohttp
 
 from providers.errors import BadResponse, Unavailable
+from providers.json_text import parse_json
 
 MEBIBYTE = 1 << 20
 
@@ -42,8 +42,8 @@ class Answer:
     def json(self) -> object:
         """The body as a value. Raises `BadResponse` where it is none."""
         try:
-            return json.loads(self.text)
-        except (ValueError, RecursionError) as error:
+            return parse_json(self.text)
+        except ValueError as error:
             raise BadResponse("The marketplace's answer is not JSON.") from error
 
 
@@ -68,13 +68,10 @@ class _Once:
 class HttpClient:
     """The connection to one marketplace: its address, and what is sent with every request."""
 
-    def __init__(
-        self, base_url: str, headers: Mapping[str, str], *, most_bytes: int = 16 * MEBIBYTE
-    ) -> None:
-        """`headers` may hold a credential: no error tells them. `most_bytes` bounds an answer."""
+    def __init__(self, base_url: str, headers: Mapping[str, str]) -> None:
+        """`headers` may hold a credential: no error tells them."""
         self._base_url = base_url.rstrip("/")
         self._headers = dict(headers)
-        self._most_bytes = most_bytes
         self._session: aiohttp.ClientSession | None = None
 
     async def request(
@@ -85,15 +82,18 @@ class HttpClient:
         within: timedelta,
         query: Mapping[str, str] | None = None,
         body: object = None,
+        most_bytes: int = MEBIBYTE,
     ) -> Answer:
         """Ask once. `path` begins with a slash; `body` is sent as JSON where it is not None.
+
+        No more than `within` is waited for an answer of `most_bytes`.
 
         Raises `NotSent` where the request has had no effect for certain, `ReplyLost` where that
         is unknown, and `BadResponse` for an answer that is too large.
         """
         try:
             async with asyncio.timeout(within.total_seconds()):
-                return await self._ask(method, path, query, body)
+                return await self._ask(method, path, query, body, most_bytes)
         except aiohttp.ClientConnectorError as error:
             raise NotSent(f"The marketplace cannot be reached: {error.strerror}.") from error
         except aiohttp.InvalidURL as error:
@@ -108,7 +108,12 @@ class HttpClient:
             await self._session.close()
 
     async def _ask(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: object
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: object,
+        most_bytes: int,
     ) -> Answer:
         async with self._opened().request(
             method,
@@ -119,17 +124,8 @@ class HttpClient:
             allow_redirects=False,
             middlewares=[_Once()],
         ) as response:
-            data = await self._read(response)
+            data = await _read(response, most_bytes)
             return Answer(response.status, response.headers, data.decode("utf-8", "replace"))
-
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        data = bytearray()
-        async for chunk in response.content.iter_any():
-            data += chunk
-            if len(data) > self._most_bytes:
-                most = self._most_bytes // MEBIBYTE
-                raise BadResponse(f"The marketplace's answer is larger than {most} MB.")
-        return bytes(data)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -139,3 +135,13 @@ class HttpClient:
                 connector=connector, trust_env=True, timeout=aiohttp.ClientTimeout(total=None)
             )
         return self._session
+
+
+async def _read(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    data = bytearray()
+    async for chunk in response.content.iter_any():
+        data += chunk
+        if len(data) > most_bytes:
+            most = most_bytes // MEBIBYTE
+            raise BadResponse(f"The marketplace's answer is larger than {most} MB.")
+    return bytes(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from broker.decide.money import shown
 from broker.model import Attempt, Reason, Session
 from providers.base import BootFailure, Instance
 
@@ -32,7 +33,8 @@ def judge_price(
     price = instance.price_per_hour
     if price is None or price <= quoted * (1 + tolerance):
         return None
-    detail = f"The provider charges ${price:f}/h where the offer said ${quoted:f}/h."
+    told, expected = shown(price), shown(quoted)
+    detail = f"The provider charges ${told:f}/h where the offer said ${expected:f}/h."
     return Wrong(Reason.PRICE_CHANGED, detail)
 
 

@@ -6,7 +6,6 @@ silently left out.
 
 from __future__ import annotations
 
-import json
 import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -15,6 +14,7 @@ from decimal import Decimal, InvalidOperation
 
 from providers.base import Offer, Template
 from providers.gpus import gpu_key
+from providers.json_text import parse_json
 
 _MB_PER_GB = 1024
 
@@ -70,8 +70,8 @@ class TemplateFilter:
 def parse_conditions(template: Template) -> Asked:
     """The template's `extra_filters`, as far as they can be read."""
     try:
-        filters = json.loads(template.extra_filters or "{}")
-    except (ValueError, RecursionError):
+        filters = parse_json(template.extra_filters or "{}")
+    except ValueError:
         return Asked(is_readable=False)
     if not isinstance(filters, dict):
         return Asked(is_readable=False)

@@ -9,7 +9,6 @@ Every call blocks for a moment, and all belong to the thread that made it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from providers.base import Instance, LaunchSpec, Offer, OfferList
 from providers.docker_flags import parse_docker_flags
 from providers.errors import BadResponse, InvalidRequest, NotFound, OfferGone
+from providers.json_text import parse_json
 from providers.simulator.account import Account, OfferTaken
 from providers.simulator.faults import Fault
 from providers.simulator.keeper import Keeper
@@ -181,10 +181,10 @@ def _open_market(options: SimulatorOptions) -> Market:
 def read_market(path: Path) -> Market:
     """The market in a recorded search answer of Vast.ai. Raises `BadResponse`, naming the file."""
     try:
-        return recorded_market(json.loads(path.read_bytes()))
+        return recorded_market(parse_json(path.read_text("utf-8")))
     except OSError as error:
         raise BadResponse(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise BadResponse(f"{path} is not JSON: {error}.") from error
     except BadResponse as error:
         raise BadResponse(f"{path} is no recorded market: {error}") from error

@@ -39,7 +39,7 @@ from providers.errors import (
     RateLimited,
     Unavailable,
 )
-from providers.http import Answer, HttpClient, NotSent
+from providers.http import MEBIBYTE, Answer, HttpClient, NotSent
 from providers.vastai.creation import Creation, parse_creation, present_creation
 from providers.vastai.failures import payload_of
 from providers.vastai.lanes import Call, open_pacer
@@ -64,6 +64,8 @@ _CREATE_PATIENCE = timedelta(seconds=75)
 _CREATE_TRIES = 3
 _SHORT = timedelta(seconds=15)
 _LONG = timedelta(seconds=30)
+_LARGE = 16 * MEBIBYTE
+"""A search may answer with a thousand rows."""
 _PAGE = 25
 _MOST_PAGES = 400
 _LONGEST_ID = 18
@@ -243,7 +245,7 @@ class VastaiProvider:
 
     async def _search(self, body: Mapping[str, object]) -> object:
         path = "/api/v0/bundles/"
-        send = partial(self._http.request, "POST", path, within=_LONG, body=body)
+        send = partial(self._http.request, "POST", path, within=_LONG, body=body, most_bytes=_LARGE)
         return await self._ask(Call.SEARCH, send)
 
     def _getting(self, path: str, query: Mapping[str, str] | None = None) -> Send:

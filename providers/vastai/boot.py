@@ -15,6 +15,7 @@ _STATUS = {
     "running": InstanceStatus.RUNNING,
     "stopped": InstanceStatus.STOPPED,
     "frozen": InstanceStatus.STOPPED,
+    "scheduling": InstanceStatus.STOPPED,
     "exited": InstanceStatus.OFFLINE,
     "unknown": InstanceStatus.OFFLINE,
     "offline": InstanceStatus.OFFLINE,
@@ -28,7 +29,12 @@ _GPU_RUNTIME = re.compile(
     r"\bcdi\b|oci runtime|nvidia-container|\bnvml\b|libcuda|libnvidia"
     r"|could not select device driver"
 )
-_IMAGE = re.compile(r"manifest unknown|pull access denied|unauthorized|not found")
+_IMAGE = re.compile(
+    r"manifest unknown|pull access denied|^unauthorized\b|unauthorized:"
+    r"|(?:manifest|repository|image|tag)\b.{0,300}?\bnot (?:found|exist)"
+    r"|error response from daemon.{0,300}?(?:unauthorized|not found)"
+)
+"""The registry's and the daemon's own words: an image may be called anything."""
 
 
 def parse_status(row: Row) -> tuple[InstanceStatus, BootFailure | None]:

@@ -6,12 +6,12 @@ null, may override what a template brings. Its limits are in docs/wire/vastai.md
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import dataclass
 
 from providers.base import LaunchMode, LaunchSpec
 from providers.errors import BadResponse, InvalidRequest
+from providers.json_text import parse_json
 from providers.vastai.fields import as_row, cleaned, identity
 
 DEFAULT_IMAGE = "nvidia/cuda:12.2.2-base-ubuntu22.04"
@@ -81,8 +81,8 @@ def parse_creation(text: str) -> Creation | None:
     `BadResponse` where it cannot be told which one was made.
     """
     try:
-        row = as_row(json.loads(text)) or {}
-    except (ValueError, RecursionError):
+        row = as_row(parse_json(text)) or {}
+    except ValueError:
         return None
     if row.get("new_contract") is None:
         return None

@@ -7,7 +7,6 @@ nothing. The whole table is in docs/wire/vastai.md.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from providers.errors import (
     Unavailable,
 )
 from providers.http import Answer
+from providers.json_text import parse_json
 from providers.vastai.fields import as_number, as_row, cleaned
 
 DEFAULT_WAIT = timedelta(seconds=5)
@@ -157,8 +157,8 @@ def _read(body: str) -> _Words:
 def _decoded(body: str) -> object:
     """The JSON value; None where it is none."""
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return parse_json(body)
+    except ValueError:
         return None
 
 

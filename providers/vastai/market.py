@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from providers.base import Offer, OfferList
-from providers.errors import ProviderError, RateLimited
+from providers.errors import BadResponse, ProviderError, RateLimited
 from providers.vastai.budget import Budget
 from providers.vastai.lanes import search_interval
 from providers.vastai.walk import Walk, begin_reading, offer_list, present_search, take_answer
@@ -90,6 +90,8 @@ class Market:
             if error.retry_after is not None and error.retry_after > _LONGEST_PAUSE:
                 self._budget = self._budget.close(now + error.retry_after)
             raise
+        if not isinstance(payload, Mapping):
+            raise BadResponse("The marketplace's answer to a search holds no offers.")
         self._walk = take_answer(self._walk, payload, now)
 
     def _require_budget(self, now: datetime) -> None:
@@ -97,7 +99,7 @@ class Market:
             return
         until = self._budget.closed_until
         if until is not None and now < until:
-            message = f"The searches of the day are used up; they begin anew at {until:%H:%M} UTC."
+            message = f"The marketplace answers no more searches before {until:%H:%M} UTC."
             raise RateLimited(message, retry_after=until - now)
         pause = timedelta(days=1) / self._budget.per_day
         raise RateLimited("The market was searched as often as is planned.", retry_after=pause)

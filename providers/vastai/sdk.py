@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from threading import Thread
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MOST_BYTES = 32 * MEBIBYTE
 _LONGEST_SILENCE = 10.0
 """Seconds without a byte after which nothing more is expected."""
 
@@ -62,14 +62,18 @@ class Sdk:
         return await self._call(lambda sdk: sdk.detach_ssh(instance_id, key_id), within)
 
     async def search_templates(self, *, within: timedelta) -> Answer:
-        return await self._call(lambda sdk: sdk.search_templates({}), within)
+        most_bytes = 32 * MEBIBYTE
+        return await self._call(lambda sdk: sdk.search_templates({}), within, most_bytes)
 
     async def show_user(self, *, within: timedelta) -> Answer:
         return await self._call(lambda sdk: sdk.show_user(), within)
 
-    async def _call(self, use: Callable[[VastAI], object], within: timedelta) -> Answer:
+    async def _call(
+        self, use: Callable[[VastAI], object], within: timedelta, most_bytes: int = MEBIBYTE
+    ) -> Answer:
         seconds = within.total_seconds()
-        work = partial(_ask, self._api_key, self._url, use, seconds)
+        bounds = _Bounds(time.monotonic() + seconds, most_bytes)
+        work = partial(_ask, self._api_key, self._url, use, bounds)
         try:
             async with asyncio.timeout(seconds):
                 return await _in_a_thread(work)
@@ -95,7 +99,16 @@ async def _in_a_thread(work: Callable[[], T]) -> T:
     return await asyncio.wrap_future(result)
 
 
-def _ask(api_key: str, url: str, use: Callable[[VastAI], object], seconds: float) -> Answer:
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """How long, and how much, is read."""
+
+    deadline: float
+    """Monotonic."""
+    most_bytes: int
+
+
+def _ask(api_key: str, url: str, use: Callable[[VastAI], object], bounds: _Bounds) -> Answer:
     """One call of the official client, in a thread."""
     # They come with the official client.
     import requests  # noqa: PLC0415
@@ -103,7 +116,7 @@ def _ask(api_key: str, url: str, use: Callable[[VastAI], object], seconds: float
 
     answers: list[Answer] = []
     sdk = _import().VastAI(api_key, url, retry=1)
-    sdk.client = _bounded_client(api_key, url, time.monotonic() + seconds, answers)
+    sdk.client = _bounded_client(api_key, url, bounds, answers)
     try:
         use(sdk)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -120,7 +133,7 @@ def _import() -> Any:
     return vastai
 
 
-def _bounded_client(api_key: str, url: str, deadline: float, answers: list[Answer]) -> Any:
+def _bounded_client(api_key: str, url: str, bounds: _Bounds, answers: list[Answer]) -> Any:
     """The official client's own client, sending by `_send` and adding what came to `answers`."""
     from vastai.api.client import VastClient  # noqa: PLC0415
 
@@ -128,7 +141,7 @@ def _bounded_client(api_key: str, url: str, deadline: float, answers: list[Answe
         def _request(
             self, method: str, url: str, headers: Any, json_data: Any = None, **_: Any
         ) -> _Unread:
-            answers.append(_send(method, url, headers, json_data, deadline))
+            answers.append(_send(method, url, headers, json_data, bounds))
             return _Unread()
 
     return BoundedClient(api_key, url, retry=1)
@@ -144,11 +157,11 @@ class _Unread:
         return {}
 
 
-def _send(method: str, url: str, headers: Any, body: Any, deadline: float) -> Answer:
-    """Send a request once, follow no redirect, and read until `deadline` (monotonic) at most."""
+def _send(method: str, url: str, headers: Any, body: Any, bounds: _Bounds) -> Answer:
+    """Send a request once, follow no redirect, and read no more than `bounds`."""
     import requests  # noqa: PLC0415
 
-    timeout = min(_LONGEST_SILENCE, max(deadline - time.monotonic(), 0.1))
+    timeout = min(_LONGEST_SILENCE, max(bounds.deadline - time.monotonic(), 0.1))
     with (
         requests.Session() as session,
         session.request(
@@ -161,17 +174,18 @@ def _send(method: str, url: str, headers: Any, body: Any, deadline: float) -> An
             timeout=timeout,
         ) as response,
     ):
-        text = _read(response, deadline).decode("utf-8", "replace")
+        text = _read(response, bounds).decode("utf-8", "replace")
         return Answer(response.status_code, response.headers, text)
 
 
-def _read(response: requests.Response, deadline: float) -> bytes:
+def _read(response: requests.Response, bounds: _Bounds) -> bytes:
     data = bytearray()
     while chunk := response.raw.read1(decode_content=True):
         data += chunk
-        if len(data) > _MOST_BYTES:
-            raise BadResponse(f"The marketplace's answer is larger than {_MOST_BYTES >> 20} MB.")
-        if time.monotonic() > deadline:
+        if len(data) > bounds.most_bytes:
+            most = bounds.most_bytes // MEBIBYTE
+            raise BadResponse(f"The marketplace's answer is larger than {most} MB.")
+        if time.monotonic() > bounds.deadline:
             raise Unavailable("The marketplace's answer does not come to an end.")
     if response.raw.length_remaining:
         raise Unavailable("The marketplace's answer broke off.")

@@ -16,6 +16,7 @@ from decimal import Decimal
 from providers.base import Instance, Template
 from providers.errors import BadResponse, NotFound
 from providers.gpus import gpu_type
+from providers.json_text import parse_json
 from providers.vastai.addresses import parse_ports, parse_ssh
 from providers.vastai.boot import parse_status
 from providers.vastai.fields import (
@@ -185,8 +186,8 @@ def parse_keys(payload: object) -> tuple[AttachedKey, ...]:
     listed = envelope.get("ssh_keys")
     if isinstance(listed, str):
         try:
-            listed = json.loads(listed)
-        except (ValueError, RecursionError):
+            listed = parse_json(listed)
+        except ValueError:
             listed = None
     if not isinstance(listed, list):
         raise BadResponse("The marketplace's list of SSH keys is no list.")

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from providers.errors import BadResponse
-from providers.http import MEBIBYTE, HttpClient, NotSent, ReplyLost
+from providers.http import HttpClient, NotSent, ReplyLost
 from tests.ill_server import Behaviour, answers, drips, floods, hangs_up, ill_server, says_nothing
 
 SOON = timedelta(milliseconds=300)
@@ -24,7 +24,7 @@ async def open_client() -> AsyncIterator[Open]:
     opened: list[HttpClient] = []
 
     def opens(url: str) -> HttpClient:
-        opened.append(HttpClient(url, {"Authorization": SECRET}, most_bytes=4 * MEBIBYTE))
+        opened.append(HttpClient(url, {"Authorization": SECRET}))
         return opened[-1]
 
     yield opens

@@ -12,6 +12,7 @@ from hypothesis import given
 
 from providers.base import BootFailure, Endpoint, Instance, InstanceStatus
 from providers.errors import BadResponse
+from providers.vastai.boot import parse_status
 from providers.vastai.wire import parse_instance, parse_page
 from tests.unit.vastai_rows import NOW, a_row, rows_like
 
@@ -57,7 +58,7 @@ def test_a_row_becomes_an_instance() -> None:
         ({"actual_status": "loading"}, InstanceStatus.STARTING),
         ({"actual_status": "rebooting"}, InstanceStatus.STARTING),
         ({"actual_status": "recycling"}, InstanceStatus.STARTING),
-        ({"actual_status": "scheduling"}, InstanceStatus.STARTING),
+        ({"actual_status": "scheduling"}, InstanceStatus.STOPPED),
         ({"actual_status": "a word of tomorrow"}, InstanceStatus.STARTING),
         ({"actual_status": "loading", **STOPPED}, InstanceStatus.STARTING),
         ({"actual_status": "created", "cur_state": "stopped"}, InstanceStatus.STARTING),
@@ -130,6 +131,21 @@ def test_a_boot_that_failed_says_why(changes: dict[str, Any], expected: BootFail
     instance = read(**changes)
 
     assert (instance.status, instance.failure) == (InstanceStatus.FAILED, expected)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "latest: Pulling from acme/unauthorized",
+        "acme/not-found:latest: Pulling from acme/not-found",
+        "E: Unable to locate package foo: not found",
+        "0a1b2c: Downloading [=> ] 12MB/1.2GB",
+    ],
+)
+def test_an_image_may_be_called_anything(message: str) -> None:
+    """Progress that has a bad word in it is progress."""
+    status, failure = parse_status({"actual_status": "loading", "status_msg": message})
+    assert (status, failure) == (InstanceStatus.STARTING, None)
 
 
 @pytest.mark.parametrize("message", [CDI, "manifest unknown"])
