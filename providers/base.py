@@ -209,6 +209,19 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class TextLimits:
+    """How much text a provider takes with a machine, in characters; None is any."""
+
+    variable: int | None = None
+    """The value of one variable of the environment."""
+    environment: int | None = None
+    """Names and values of all of them."""
+    on_start: int | None = None
+    watchdog: int = 0
+    """How much of `on_start` a watchdog takes for itself."""
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a provider can do, as data, so that nothing above it asks for its name."""
 
@@ -225,6 +238,7 @@ class Capabilities:
     balance: bool = False
     preserves_storage: bool = False
     watchdog: bool = False
+    limits: TextLimits = TextLimits()
 
 
 class Provider(Protocol):

@@ -56,6 +56,24 @@ def check_offer(offer: Offer, needs: Needs, capabilities: Capabilities) -> None:
         raise ValidationFailed("The offer cannot serve this request.", details=problems)
 
 
+def check_texts(needs: Needs, provider: str, capabilities: Capabilities) -> None:
+    """Raise ValidationFailed where the provider does not take so much text with a machine."""
+    limits = capabilities.limits
+    room = limits.on_start
+    if room is not None and any(feature.field == "watchdog" for feature in needs.features):
+        room -= limits.watchdog
+    sizes = [(f"env.{name}", size, limits.variable) for name, size in needs.variables.items()]
+    whole = sum(len(name) + size for name, size in needs.variables.items())
+    sizes += [("env", whole, limits.environment), ("on_start_cmd", needs.on_start, room)]
+    problems = [
+        Detail(field, f"has {size} characters; {provider} takes {most} at most")
+        for field, size, most in sizes
+        if most is not None and size > most
+    ]
+    if problems:
+        raise ValidationFailed("The request is too long for the provider.", details=problems)
+
+
 def _unsupported(what: str, fields: Sequence[str]) -> CapabilityUnsupported:
     details = [Detail(field, "is not supported") for field in fields]
     return CapabilityUnsupported(f"{what}: {', '.join(fields)}.", details=details)

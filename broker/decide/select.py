@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -46,6 +46,10 @@ class Needs:
     conditions: tuple[Condition, ...] = ()
     direct_ports: int = 0
     """To be published, SSH's own among them; 0 where a way around will do."""
+    variables: Mapping[str, int] = field(default_factory=dict)
+    """Characters of each variable's value."""
+    on_start: int = 0
+    """Characters."""
 
 
 def needs_of(
@@ -75,6 +79,8 @@ def needs_of(
         template_provider=template.provider if template else None,
         conditions=parse_conditions(template).conditions if template else (),
         direct_ports=len({*request.exposed_ports, SSH_PORT}) if request.exposed_ports else 0,
+        variables={name: len(value) for name, value in secret.env.items()},
+        on_start=len(secret.on_start_cmd or ""),
     )
 
 

@@ -28,6 +28,7 @@ from providers.base import (
     Template,
 )
 from providers.errors import (
+    InvalidRequest,
     NotFound,
     OfferGone,
     OutcomeUnknown,
@@ -58,7 +59,7 @@ request of its own."""
 _TRIED_OFTEN = {"list_offers", "list_instances"}
 """The operations every provider is asked for all the time; both failing means that it is down."""
 
-_NO_FAULT_OF_THE_PROVIDER = (NotFound, OfferGone)
+_NO_FAULT_OF_THE_PROVIDER = (NotFound, OfferGone, InvalidRequest)
 
 
 class _DeadlinePassed(Unavailable):

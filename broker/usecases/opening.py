@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from broker.decide import lease, moves
 from broker.decide.disk import check_disk
 from broker.decide.images import plan_image
-from broker.decide.requests import check_offer, complete, refuse_what_nobody_can
+from broker.decide.requests import check_offer, check_texts, complete, refuse_what_nobody_can
 from broker.decide.select import Needs, check_payable, needs_of
 from broker.errors import (
     BrokerError,
@@ -20,6 +20,7 @@ from broker.errors import (
     NoOfferFits,
     NotFound,
     NotReady,
+    ValidationFailed,
 )
 from broker.model import (
     Change,
@@ -136,7 +137,7 @@ class Opening:
 
         async def claim() -> Offer:
             if request.offer_id is None:
-                return self._cheapest(request, confidential, template)
+                return self._cheapest(request, confidential, template, needs)
             return await self._named(request, request.offer_id, needs)
 
         try:
@@ -147,13 +148,22 @@ class Opening:
         return await claim()
 
     def _cheapest(
-        self, request: Request, confidential: Confidential, template: Template | None
+        self,
+        request: Request,
+        confidential: Confidential,
+        template: Template | None,
+        needs: Needs,
     ) -> Offer:
         tools = self._tools
         offer = tools.inventory.choose(request, confidential, template, tools.funds.purses())
         if offer is None:
             tools.inventory.require_offers(request.criteria.provider)
             raise NoOfferFits
+        try:
+            check_texts(needs, offer.provider, tools.doors[offer.provider].capabilities)
+        except ValidationFailed:
+            tools.inventory.release(offer)
+            raise
         return offer
 
     async def _named(self, request: Request, offer_id: str, needs: Needs) -> Offer:
@@ -166,6 +176,7 @@ class Opening:
         if found is None:
             raise NotFound.named("offer", offer_id)
         check_offer(found, needs, tools.doors[found.provider].capabilities)
+        check_texts(needs, found.provider, tools.doors[found.provider].capabilities)
         check_payable(found, needs, tools.funds.purses())
         if not tools.inventory.claim(found):
             raise stale(found.id)

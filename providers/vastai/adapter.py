@@ -40,7 +40,12 @@ from providers.errors import (
     Unavailable,
 )
 from providers.http import MEBIBYTE, Answer, HttpClient, NotSent
-from providers.vastai.creation import Creation, parse_creation, present_creation
+from providers.vastai.creation import (
+    TEXT_LIMITS,
+    Creation,
+    parse_creation,
+    present_creation,
+)
 from providers.vastai.failures import payload_of
 from providers.vastai.lanes import Call, open_pacer
 from providers.vastai.market import Market
@@ -128,7 +133,12 @@ class VastaiProvider:
             templates=True,
             balance=True,
             watchdog=True,
+            limits=replace(TEXT_LIMITS, watchdog=self._watchdog_size),
         )
+
+    @property
+    def _watchdog_size(self) -> int:
+        return len(with_watchdog(None, self._now(), self._options.api_url))
 
     async def list_offers(self) -> OfferList:
         return await self._market.read()

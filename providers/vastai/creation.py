@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from providers.base import LaunchMode, LaunchSpec
+from providers.base import LaunchMode, LaunchSpec, TextLimits
 from providers.errors import BadResponse, InvalidRequest
 from providers.json_text import parse_json
 from providers.vastai.fields import as_row, cleaned, identity
@@ -29,6 +29,14 @@ _LONGEST_PROGRAM = 4096
 _LONGEST_VALUE = 256
 _LONGEST_ENVIRONMENT = 32_768
 _MOST_PORTS = 64
+
+
+TEXT_LIMITS = TextLimits(
+    variable=_LONGEST_VALUE,
+    environment=_LONGEST_ENVIRONMENT,
+    on_start=_LONGEST_PROGRAM - len(f"{_EXPORT_ENVIRONMENT}\n"),
+)
+"""What a consumer may send; the limits of the marketplace, without what is ours."""
 
 
 @dataclass(frozen=True, slots=True)

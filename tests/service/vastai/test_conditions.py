@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from tests.service.conftest import Broker
-from tests.service.vastai.asking import ANYTHING, calls_of, listed
+from tests.service.vastai.asking import ANYTHING, calls_of, listed, until_read, vastai
+from tests.service.vastai.conftest import ServeVastai
 from tests.vast_wire import Misfortune, Operation, VastWire, Word
 from tests.waiting import eventually
 
@@ -118,3 +120,51 @@ async def test_an_offer_without_ports_of_its_own_serves_ssh_and_nothing_else(
     assert status == 404 or body["session"]["offer_id"] not in closed
     status, body = await broker.rent(offer_id=offer["id"])
     assert status == 201, body
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"env": {"A": "x" * 257, "B": "y"}}, ["env.A"]),
+        ({"env": {f"V{n}": "x" * 250 for n in range(131)}}, ["env"]),
+        ({"on_start_cmd": "x" * 4090}, ["on_start_cmd"]),
+        ({"on_start_cmd": "x" * 4000, "watchdog": True}, ["on_start_cmd"]),
+        ({"on_start_cmd": "x" * 5000, "env": {"A": "x" * 300}}, ["env.A", "on_start_cmd"]),
+    ],
+)
+async def test_what_is_too_long_for_the_marketplace_is_the_consumers_mistake(
+    broker: Broker, wire: VastWire, fields: dict[str, Any], wrong: list[str]
+) -> None:
+    """400 names every field; nothing is rented, nothing recorded, and the provider is well."""
+    for offer in (None, (await listed(broker))[0]["id"]):
+        status, body = await broker.rent(
+            **{**ANYTHING, "provider": None, "offer_id": offer, **fields}
+        )
+        assert (status, body["code"]) == (400, "validation_error"), body
+        assert [detail["field"] for detail in body["details"]] == wrong
+
+    assert calls_of(wire, Operation.CREATE) == []
+    _, sessions = await broker.call("GET", "/api/v1/sessions")
+    assert sessions["sessions"] == []
+    assert (await vastai(broker))["state"] == "ready"
+    status, body = await broker.rent(**ANYTHING)
+    assert status == 201, body
+
+
+async def test_text_that_no_answer_can_hold_is_shown_as_far_as_it_can_be(
+    serve_vastai: ServeVastai, wire: VastWire
+) -> None:
+    """JSON can name half a character; neither the market nor a template is lost for one."""
+    rows = [{**row, "geolocation": "\ud800, US"} for row in wire.offers()]
+    text = json.dumps({"offers": rows})
+    wire.misfortunes.add(Misfortune(Word.ANSWER, Operation.SEARCH, status=200, text=text))
+    made = wire.templates.add(name="bad \ud800", image="me/bad", runtype="ssh")
+    async with serve_vastai(inventory__cache_ttl="1h") as broker:
+        await until_read(broker)
+
+        offers = await listed(broker)
+        status, body = await broker.call("GET", f"/api/v1/templates/{made['hash_id']}")
+        assert {offer["location"] for offer in offers} == {"?, US"}
+        assert (status, body["name"]) == (200, "bad ?")
+        status, body = await broker.rent(gpu_type=None)
+        assert status == 201, body
