@@ -1,7 +1,7 @@
-"""Reading a market whose answers hold at most 64 rows. Pure.
+"""Reading a market of which every answer holds only a part. Pure.
 
-A search answers the cheapest rows from a floor on, so a full answer covers the prices up to
-its last row, and the next search begins there (docs/wire/vastai.md, "Searching"). Each
+A search answers the cheapest rows from a floor on, so an answer that was cut covers the prices
+up to its last row, and the next search begins there (docs/wire/vastai.md, "Searching"). Each
 reading begins with the cheapest rows, which are rented first, and then goes on where the one
 before had to stop. What was read in earlier readings stays known for a while.
 """
@@ -22,7 +22,6 @@ from providers.vastai.wire import PROVIDER
 KEPT_FOR = timedelta(minutes=30)
 """How long rows stay known that no later answer covers."""
 
-_FULL_ANSWER = 64
 _MOST_ROWS = 1_000
 """Asked for in vain so far; a marketplace that gives more is walked in fewer steps."""
 _STEP = Decimal("0.000001")
@@ -67,6 +66,8 @@ class Walk:
     """Made in this reading."""
     dropped: int = 0
     """Rows of this reading that could not be understood."""
+    largest: int = 0
+    """Rows of the largest answer so far: one with as many may have been cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class _Answer:
 
     seen: Mapping[str, Seen]
     dropped: int
-    is_full: bool
+    rows: int
     lowest: Decimal | None
     highest: Decimal | None
     is_in_order: bool
@@ -118,11 +119,17 @@ def take_answer(walk: Walk, payload: object, now: datetime) -> Walk:
     """
     floor = walk.floor or Decimal()
     answer = _parse_answer(payload, now)
-    walk = replace(walk, searches=walk.searches + 1, dropped=walk.dropped + answer.dropped)
-    if not answer.has_floor(floor) or (answer.is_full and not _can_go_on(answer)):
+    walk = replace(
+        walk,
+        searches=walk.searches + 1,
+        dropped=walk.dropped + answer.dropped,
+        largest=max(walk.largest, answer.rows),
+    )
+    is_full = 1 < answer.rows == walk.largest
+    if not answer.has_floor(floor) or (is_full and not _can_go_on(answer)):
         # It cannot be told what was left out.
         return replace(walk, seen={**walk.seen, **answer.seen}, floor=None, cursor=Decimal())
-    return _advance(_replaced(walk, answer, _slice(answer, floor, now)))
+    return _advance(_replaced(walk, answer, _slice(answer, floor, now, is_full=is_full)))
 
 
 def offer_list(walk: Walk, searches_left: int) -> OfferList:
@@ -159,7 +166,7 @@ def _parse_answer(payload: object, now: datetime) -> _Answer:
     return _Answer(
         seen={o.provider_id: Seen(o, _place(o)) for o in market.offers if not o.interruptible},
         dropped=market.dropped,
-        is_full=len(rows) >= _FULL_ANSWER,
+        rows=len(rows),
         lowest=min(places, default=None),
         highest=max(places, default=None),
         is_in_order=all(b >= a - _NOISE for a, b in pairwise(places)),
@@ -176,9 +183,9 @@ def _can_go_on(answer: _Answer) -> bool:
     return answer.highest is not None and answer.is_in_order
 
 
-def _slice(answer: _Answer, floor: Decimal, now: datetime) -> Slice:
+def _slice(answer: _Answer, floor: Decimal, now: datetime, *, is_full: bool) -> Slice:
     """What the answer covers: the rest of the market, or the prices below its last row's."""
-    if not answer.is_full or answer.highest is None:
+    if not is_full or answer.highest is None:
         return Slice(floor, None, is_whole=True, read_at=now)
     high = answer.highest.quantize(_STEP, ROUND_FLOOR)
     if high > floor:

@@ -95,7 +95,9 @@ def test_a_search_asks_for_the_cheapest_from_a_floor_on() -> None:
     }
 
 
-@pytest.mark.parametrize(("count", "searches"), [(0, 1), (63, 1), (64, 2), (200, 4), (1000, 16)])
+@pytest.mark.parametrize(
+    ("count", "searches"), [(0, 1), (1, 1), (63, 2), (64, 2), (200, 4), (1000, 16)]
+)
 def test_a_market_is_read_whole_in_as_few_searches_as_it_has_answers(
     count: int, searches: int
 ) -> None:
@@ -199,12 +201,29 @@ def test_a_marketplace_that_gives_more_rows_is_walked_faster() -> None:
 
 def test_only_what_can_be_rented_on_demand_is_kept() -> None:
     """Interruptible rows are left out; rows that cannot be read are counted per reading."""
-    market = [a_row(1, 0.1), a_row(2, 0.2, is_bid=True), a_row(3, 0.3, gpu_name=None)]
+    market = [a_row(1, 0.1), a_row(2, 0.2, gpu_name=None), a_row(3, 0.3, is_bid=True)]
 
     walk = read(read(Walk(), market), market)
 
     assert asks(walk) == ["1"]
     assert offer_list(walk, 0).dropped == 1
+
+
+@pytest.mark.parametrize("most", [2, 3, 50, 64, 400])
+def test_a_market_is_read_whole_however_many_rows_an_answer_holds(most: int) -> None:
+    """How many that are is told by nobody, and may change."""
+
+    def cut(market: Sequence[Row], floor: float) -> list[Row]:
+        rows = sorted((row for row in market if row["dph_total"] >= floor), key=_price)
+        return rows[:most]
+
+    walk = read(Walk(), a_market(300), answer=cut)
+
+    assert (len(walk.seen), is_complete(walk)) == (300, True)
+
+
+def _price(row: Row) -> float:
+    return float(row["dph_total"])
 
 
 def test_what_is_no_market_leaves_the_walk_as_it_was() -> None:
