@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from broker.decide import upkeep
 from broker.decide.keys import Retired, replaced_key
+from broker.decide.proof import bare_public_key
 from broker.errors import Conflict, NoLoginYet
 from broker.model import Attempt, Change, KeyType, Session, Status, Wanted
 from broker.ssh.connection import SshPool, known_hosts_line
-from broker.ssh.errors import HostKeyChanged, NotYet
+from broker.ssh.errors import HostKeyChanged, NotYet, NotYetReason
 from broker.ssh.rekey import NotExchanged, check_exchange, rekey_command
 from broker.usecases.authorized import AuthorizedKeys
 from broker.usecases.keys import digest, new_keys
@@ -20,6 +24,12 @@ from broker.usecases.rules import Secrets
 from broker.usecases.turns import Turns
 from providers.base import Endpoint
 from providers.errors import ProviderError
+
+T = TypeVar("T")
+
+_PATIENCE = 20.0
+"""Seconds that a provider gets to put a key on a machine while somebody waits for an answer."""
+_BETWEEN_TRIES = 1.0
 
 
 class Rekeying:
@@ -80,16 +90,36 @@ class Rekeying:
         try:
             # First the provider: what only the machine knows, it may overwrite at any time.
             await self._authorized.attach(session, attempt, public_line)
-            result = await self._access.run(session, attempt, endpoint, command)
+            result = await self._once_let_in(
+                attempt, lambda: self._access.run(session, attempt, endpoint, command)
+            )
             known_hosts = known_hosts or (known_hosts_line(endpoint, result.host_key),)
             check_exchange(result, session.public_key, public_line)
             if private_key is not None:
-                await self._log_in(session, endpoint, private_key, known_hosts)
+                await self._once_let_in(
+                    attempt, lambda: self._log_in(session, endpoint, private_key, known_hosts)
+                )
         except (NotYet, NotExchanged, ProviderError) as error:
+            if self._tools.doors[attempt.offer.provider].owns_keys:
+                # Nobody uses it: the provider need not keep it.
+                self._authorized.retire(Retired(session.id, bare_public_key(public_line)))
             raise NoLoginYet(f"The machine did not take a fresh key: {error}.") from error
         except HostKeyChanged as error:
             raise Conflict(str(error)) from error
         return known_hosts
+
+    async def _once_let_in(self, attempt: Attempt, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` gives, as soon as its provider has put the key on the machine."""
+        clock = asyncio.get_running_loop().time
+        owns_keys = self._tools.doors[attempt.offer.provider].owns_keys
+        ends_at = clock() + (_PATIENCE if owns_keys else 0)
+        while True:
+            try:
+                return await work()
+            except NotYet as error:
+                if error.reason is not NotYetReason.KEY_REFUSED or clock() >= ends_at:
+                    raise
+            await asyncio.sleep(_BETWEEN_TRIES)
 
     async def _log_in(
         self, session: Session, endpoint: Endpoint, key: str, known_hosts: tuple[str, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from providers.base import WATCHDOG_FILE
+from providers.base import WATCHDOG_FILE, HasKeys
 from tests.service.conftest import Broker
 from tests.service.scenarios import FOR_EVER, instant, kinds, only_session, run, running
 from tests.service.vastai.asking import calls_of, rent
@@ -43,6 +43,22 @@ async def test_a_fresh_key_outlives_the_rewriting_of_the_list_of_keys(
     keys = [one.key for contract in wire.fleet.contracts.values() for one in contract.keys]
     assert 2 == len(keys)
     assert 1 == len(calls_of(wire, Operation.DETACH))
+    assert "here" == await run(session, body["ssh_private_key"], "echo here")
+
+
+async def test_a_fresh_key_is_put_on_a_machine_that_has_lost_the_brokers_own(
+    broker: Broker, wire: VastWire
+) -> None:
+    """The provider is told of it again, and the answer waits until it is there."""
+    session = await running(broker, gpu_type=None)
+    own = broker.parts.tools.keyring.own.public_line
+    account = broker.parts.providers["vastai"]
+    assert isinstance(account, HasKeys)
+    await account.detach_key(session["provider_instance_id"], own)
+
+    status, body = await broker.call("POST", f"/api/v1/sessions/{session['id']}/rekey")
+
+    assert 200 == status, body
     assert "here" == await run(session, body["ssh_private_key"], "echo here")
 
 
