@@ -59,7 +59,7 @@ request of its own."""
 _TRIED_OFTEN = {"list_offers", "list_instances"}
 """The operations every provider is asked for all the time; both failing means that it is down."""
 
-_NO_FAULT_OF_THE_PROVIDER = (NotFound, OfferGone, InvalidRequest)
+_NO_FAULT_OF_THE_PROVIDER = (NotFound, OfferGone)
 
 
 class _DeadlinePassed(Unavailable):
@@ -186,8 +186,7 @@ class Door:
         try:
             result = await self._within_deadline(operation, call)
         except ProviderError as error:
-            # "It is gone" is an answer, and often the one that was hoped for.
-            failure = None if isinstance(error, _NO_FAULT_OF_THE_PROVIDER) else error
+            failure = None if _is_no_fault(operation, error) else error
             self._listener.provider_called(self.name, operation, monotonic() - begun, failure)
             self._note(operation, failure)
             raise
@@ -209,3 +208,14 @@ class Door:
             return
         since, _ = self._failing.get(operation, (self._now(), error))
         self._failing[operation] = (since, error)
+
+
+def _is_no_fault(operation: str, error: ProviderError) -> bool:
+    """Whether the provider is well all the same.
+
+    "It is gone" is an answer, and often the one that was hoped for; what a consumer asks for may
+    be wrong, whoever is asked.
+    """
+    if operation == "create" and isinstance(error, InvalidRequest):
+        return True
+    return isinstance(error, _NO_FAULT_OF_THE_PROVIDER)
