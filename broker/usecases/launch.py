@@ -93,7 +93,7 @@ class Launcher:
         if not _is_wanted(session):
             return
         try:
-            instance = await tools.doors[attempt.offer.provider].create(spec)
+            instance = await self._create(attempt, spec)
         except OutcomeUnknown as error:
             detail = str(error)
             await tools.journal.apply(
@@ -103,6 +103,16 @@ class Launcher:
             await self._refuse(session, attempt, error)
         else:
             await self._accept(session, attempt, instance)
+
+    async def _create(self, attempt: Attempt, spec: LaunchSpec) -> Instance:
+        """What the provider makes. What was there before, by another name, is not ours."""
+        provider = attempt.offer.provider
+        before = self._tools.fleets[provider].latest
+        instance = await self._tools.doors[provider].create(spec)
+        known = before.by_id.get(instance.id) if before else None
+        if known is not None and known.label != attempt.label:
+            raise OutcomeUnknown(f"{provider} answered with machine {known.id}, which is not ours.")
+        return instance
 
     async def _spec(self, session: Session, attempt: Attempt) -> LaunchSpec:
         request = session.request

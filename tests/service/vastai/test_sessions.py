@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -125,6 +126,28 @@ async def test_what_is_not_ours_in_the_account_is_left_alone(
     await eventually(is_swept)
     assert [wire.instance(one) is not None for one in ids] == [True, True, True]
     assert (await broker.machines())["foreign"] == 3
+
+
+async def test_an_answer_that_names_somebody_elses_machine_is_not_believed(
+    broker: Broker, wire: VastWire
+) -> None:
+    """It was there before, by another name: nobody logs in to it, and nobody destroys it."""
+    foreign = wire.add_instance(label="my own box")
+    before = len(calls_of(wire, Operation.LIST))
+
+    async def is_listed() -> bool:
+        return len(calls_of(wire, Operation.LIST)) > before + 1
+
+    await eventually(is_listed)
+    text = json.dumps({"success": True, "new_contract": foreign})
+    wire.misfortunes.add(Misfortune(Word.ANSWER, Operation.CREATE, status=200, text=text))
+
+    _, body = await rent(broker)
+
+    failed = await ended(broker, body["session"]["id"])
+    assert (failed["status"], failed["status_reason"]) == ("failed", "outcome_unknown")
+    assert [row["id"] for row in wire.instances()] == [foreign]
+    assert calls_of(wire, Operation.ATTACH) == []
 
 
 async def test_a_machine_outlives_a_restart_of_the_broker(
