@@ -72,7 +72,7 @@ class Offer:
     vram_gb: int
     """Nominal memory of one GPU, in GB."""
     price_per_hour: Decimal
-    """With `INCLUDED_DISK_GB` of disk."""
+    """With `INCLUDED_DISK_GB` of disk, or with `least_disk_gb` where that is more."""
     disk_price_per_gb_hour: Decimal
     fetched_at: datetime
     location: str | None = None
@@ -87,6 +87,8 @@ class Offer:
     interruptible: bool = False
     exclusive: bool = True
     """Can be rented once. False where one listing stands for many machines."""
+    least_disk_gb: int = 0
+    """What is rented, and paid, where less is asked for."""
     max_disk_gb: int | None = None
     max_duration: timedelta | None = None
     """How long it can be rented at most; None is without limit."""
@@ -95,7 +97,7 @@ class Offer:
     traits: Mapping[str, str | float | bool] = field(
         default_factory=dict, compare=False, repr=False
     )
-    """What conditions of templates may ask about, in the provider's own words."""
+    """What conditions of templates and the creation may ask about, in the provider's own words."""
     prior: float = 1.0
     """How far the listing itself is to be believed: 1.0 for a live list, less for a price list."""
 
@@ -106,7 +108,9 @@ class Offer:
 
     def price_with_disk(self, disk_gb: int) -> Decimal:
         """USD per hour with `disk_gb` of disk instead of the included one."""
-        return self.price_per_hour + (disk_gb - INCLUDED_DISK_GB) * self.disk_price_per_gb_hour
+        included = max(INCLUDED_DISK_GB, self.least_disk_gb)
+        more = max(disk_gb, self.least_disk_gb) - included
+        return self.price_per_hour + more * self.disk_price_per_gb_hour
 
 
 @dataclass(frozen=True, slots=True)

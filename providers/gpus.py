@@ -48,7 +48,9 @@ _OTHER_SPELLINGS = {
     "rtxpro6000maxqworkstation": "RTX PRO 6000 Max-Q",
 }
 
-_VENDOR_WORDS = frozenset({"nvidia", "geforce", "amd", "gpu", "generation", "edition", "blackwell"})
+_VENDOR_WORDS = frozenset(
+    {"nvidia", "geforce", "amd", "gpu", "generation", "edition", "blackwell", "nvlink"}
+)
 _WORD = re.compile(r"\d{1,3} gi?b\b|[^\W_]+")
 _GLUED_VENDOR = re.compile(r"^(?:nvidia)?(?:geforce)?(?=.)")
 _MEMORY = re.compile(r"\d+ ?(?:g|gb|gib)|hbm\d?e?")

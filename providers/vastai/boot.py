@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from providers.base import BootFailure, InstanceStatus
-from providers.vastai.fields import Row, cleaned, word
+from providers.fields import Row, cleaned, word
 
 _STATUS = {
     "running": InstanceStatus.RUNNING,

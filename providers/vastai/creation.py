@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from providers.base import LaunchMode, LaunchSpec, TextLimits
 from providers.errors import BadResponse, InvalidRequest
+from providers.fields import as_row, cleaned, identity
 from providers.json_text import parse_json
-from providers.vastai.fields import as_row, cleaned, identity
 
 DEFAULT_IMAGE = "nvidia/cuda:12.2.2-base-ubuntu22.04"
 """What an SSH machine runs when nothing else is asked for; old enough for nearly every driver."""

@@ -8,11 +8,12 @@ nothing. The whole table is in docs/wire/vastai.md.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from http import HTTPStatus
 
+from providers.answers import decoded, first_wait, is_html, told_waits
 from providers.errors import (
     BadResponse,
     InsufficientFunds,
@@ -24,17 +25,13 @@ from providers.errors import (
     Unauthorized,
     Unavailable,
 )
+from providers.fields import as_number, as_row, cleaned
 from providers.http import Answer
-from providers.json_text import parse_json
-from providers.vastai.fields import as_number, as_row, cleaned
 
 DEFAULT_WAIT = timedelta(seconds=5)
 """After an answer that asks for patience and does not say how much."""
 
-_LONGEST_WAIT = timedelta(hours=1)
-_LATEST_DELTA = 10**9
-"""A moment of reset above it is an instant, below it seconds from now."""
-_CAUTION = 1.2
+_CAUTION = Decimal("1.2")
 """How much longer than the told interval to wait: it is counted at the marketplace."""
 _THRESHOLD = re.compile(r"threshold\s*=\s*([0-9.]{1,10})(?:\*([0-9.]{1,10}))?")
 
@@ -101,7 +98,7 @@ def failure_of(
     words = _read(answer.text)
     message = cleaned(words.message or words.error, secret)
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS or _RATE_LIMIT.search(words.all):
-        wait = _wait(answer.headers, words, now, default_wait)
+        wait = _wait(answer, words, now, default_wait)
         return RateLimited(message or None, retry_after=wait)
     unsaid = f"The marketplace's answer cannot be understood (status {answer.status})."
     return _kind(answer, words)(message or unsaid)
@@ -115,7 +112,7 @@ def payload_of(
     secret: str = "",
 ) -> object:
     """The value in an answer that succeeded; raises what `failure_of` makes of any other."""
-    payload = _decoded(answer.text)
+    payload = decoded(answer.text)
     is_failed = (as_row(payload) or {}).get("success") is False
     if payload is None or is_failed or not answer.is_success:
         raise failure_of(answer, now, default_wait=default_wait, secret=secret)
@@ -135,17 +132,17 @@ def _kind(answer: Answer, words: _Words) -> type[ProviderError]:
     meant = next((kind for kind, pattern in _MEANINGS if pattern.search(words.all)), None)
     if meant is not None:
         return meant
-    if _is_html(answer):
+    if is_html(answer):
         return Unavailable
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return Unauthorized
-    is_refused = answer.is_success and as_row(_decoded(answer.text)) is not None
+    is_refused = answer.is_success and as_row(decoded(answer.text)) is not None
     return InvalidRequest if is_refused or status in _REFUSALS else BadResponse
 
 
 def _read(body: str) -> _Words:
     """The words of an error object, or the plain text. HTML and broken JSON are no words."""
-    row = as_row(_decoded(body))
+    row = as_row(decoded(body))
     if row is not None:
         said = (cleaned(row.get(name)) for name in ("msg", "message", "detail"))
         message = next((words for words in said if words), "")
@@ -154,55 +151,23 @@ def _read(body: str) -> _Words:
     return _Words("", cleaned(body) if is_plain else "")
 
 
-def _decoded(body: str) -> object:
-    """The JSON value; None where it is none."""
-    try:
-        return parse_json(body)
-    except ValueError:
-        return None
-
-
-def _is_html(answer: Answer) -> bool:
-    return "html" in _header(answer.headers, "content-type") or answer.text.lstrip().startswith("<")
-
-
-def _header(headers: Mapping[str, str], name: str) -> str:
-    return next((value.lower() for key, value in headers.items() if key.lower() == name), "")
-
-
-def _wait(
-    headers: Mapping[str, str], words: _Words, now: datetime, default: timedelta
-) -> timedelta:
+def _wait(answer: Answer, words: _Words, now: datetime, default: timedelta) -> timedelta:
     """How long to wait after having asked too often."""
     if "search_quota_exceeded" in words.all:
         return next_midnight(now) - now
-    told = (
-        as_number(_header(headers, "retry-after")),
-        _until(_header(headers, "x-ratelimit-reset"), now),
-        as_number(words.retry_after),
-        _interval(words.all),
-    )
-    seconds = next((float(value) for value in told if value is not None and value >= 0), None)
-    if seconds is None:
-        return default
-    return timedelta(seconds=min(seconds, _LONGEST_WAIT.total_seconds()))
+    told = (*told_waits(answer.headers, now), as_number(words.retry_after), _interval(words.all))
+    return first_wait(told, default)
 
 
-def _until(text: str, now: datetime) -> float | None:
-    """Seconds until a moment of reset, which may be an instant or a delay."""
-    moment = as_number(text)
-    if moment is None:
-        return None
-    return float(moment) - now.timestamp() if moment > _LATEST_DELTA else float(moment)
-
-
-def _interval(text: str) -> float | None:
+def _interval(text: str) -> Decimal | None:
     """The told interval between two calls, `4.5` or `4.5*1.0`, with some caution."""
     found = _THRESHOLD.search(text)
     factors = [as_number(factor) for factor in found.groups("1")] if found else []
-    if not factors or None in factors:
+    if not factors:
         return None
     product = _CAUTION
     for factor in factors:
-        product *= float(factor or 0)
+        if factor is None:
+            return None
+        product *= factor
     return product

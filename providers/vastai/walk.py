@@ -15,8 +15,8 @@ from decimal import ROUND_FLOOR, Decimal
 from itertools import pairwise
 
 from providers.base import INCLUDED_DISK_GB, Offer, OfferList
+from providers.fields import as_row, number
 from providers.vast_market import parse_market
-from providers.vastai.fields import as_row, number
 from providers.vastai.wire import PROVIDER
 
 KEPT_FOR = timedelta(minutes=30)

@@ -15,11 +15,7 @@ from decimal import Decimal
 
 from providers.base import Instance, Template
 from providers.errors import BadResponse, NotFound
-from providers.gpus import gpu_type
-from providers.json_text import parse_json
-from providers.vastai.addresses import parse_ports, parse_ssh
-from providers.vastai.boot import parse_status
-from providers.vastai.fields import (
+from providers.fields import (
     Row,
     as_row,
     cleaned,
@@ -30,6 +26,10 @@ from providers.vastai.fields import (
     text,
     whole,
 )
+from providers.gpus import gpu_type
+from providers.json_text import parse_json
+from providers.vastai.addresses import parse_ports, parse_ssh
+from providers.vastai.boot import parse_status
 
 PROVIDER = "vastai"
 

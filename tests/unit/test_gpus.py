@@ -43,6 +43,7 @@ def recorded_names() -> set[str]:
         ("RTX_4090", "RTX 4090"),
         ("rtx-4090", "RTX 4090"),
         ("geforcertx4090-pcie-24gb", "RTX 4090"),
+        ("v100-nvlink-16gb", "Tesla V100"),
         ("NVIDIA GeForce RTX 4090 PCIe 24GB", "RTX 4090"),
         ("rtx4090", "RTX 4090"),
         ("rtx4090-24gb", "RTX 4090"),

@@ -197,3 +197,11 @@ def test_the_market_of_a_gpu_type_counts_offers_gpus_and_prices() -> None:
     assert rtx.min_price_per_gpu_hour == Decimal("0.4")
     assert rtx.median_price_per_gpu_hour == Decimal("0.5")
     assert rtx.providers == ("cloud", "other")
+
+
+@pytest.mark.parametrize(("disk_gb", "expected"), [(8, "1"), (50, "1"), (100, "1"), (101, "1.01")])
+def test_a_disk_below_the_least_costs_as_much_as_the_least(disk_gb: int, expected: str) -> None:
+    """The price of the offer includes it."""
+    offer = an_offer(price="1", disk_price_per_gb_hour=Decimal("0.01"), least_disk_gb=100)
+
+    assert offer.price_with_disk(disk_gb) == Decimal(expected)

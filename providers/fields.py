@@ -5,6 +5,7 @@ A number may come as text, a whole number with a fraction, and anything as null.
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Mapping
@@ -18,6 +19,25 @@ _LONGEST_READ = 10_000
 """Characters of a foreign text that are looked at."""
 _LARGEST = Decimal(10**15)
 """Above it no number of the marketplace makes sense, and arithmetic may overflow."""
+_HIGHEST_PORT = 65_535
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = re.compile(rf"(?=.{{1,253}}$)(?:{_LABEL}\.)*(?![0-9]+$){_LABEL}")
+_UNREACHABLE = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12"),
+        *(
+            "192.168.0.0/16",
+            "224.0.0.0/3",
+            "::/128",
+            "::ffff:0:0/96",
+            "fc00::/7",
+            "fe80::/10",
+            "ff00::/8",
+        ),
+    )
+)
+"""Private to the host's network, or nobody's. Loopback is left: it is this very machine."""
 _EARLIEST = datetime(2010, 1, 1, tzinfo=UTC)
 _IDENTITY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECRET = re.compile(r"(?i)(?<=bearer )\S+|\b[0-9a-f]{48,}\b")
@@ -100,6 +120,23 @@ def instant(row: Row, name: str, now: datetime) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         return None
     return found if _EARLIEST <= found <= now + timedelta(days=1) else None
+
+
+def port_number(value: object) -> int | None:
+    """The number of a port, also as text."""
+    found = value if isinstance(value, Decimal) else as_number(value)
+    if found is None or found % 1 or not 0 < found <= _HIGHEST_PORT:
+        return None
+    return int(found)
+
+
+def public_host(name: str | None) -> str | None:
+    """An address or a name that could lead somewhere from here."""
+    try:
+        address = ipaddress.ip_address(name or "")
+    except ValueError:
+        return name if name and _NAME.fullmatch(name.lower()) else None
+    return None if any(address in network for network in _UNREACHABLE) else name
 
 
 def cleaned(value: object, secret: str = "") -> str:
