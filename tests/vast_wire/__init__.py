@@ -7,9 +7,11 @@ known of the service that it stands for.
 from __future__ import annotations
 
 from tests.vast_wire.contracts import BootTimeline
-from tests.vast_wire.gate import TOO_FREQUENT, Call
-from tests.vast_wire.misfortunes import Misfortune, Misfortunes, Operation, Word
+from tests.vast_wire.gate import TOO_FREQUENT
+from tests.vast_wire.misfortunes import Operation, Word
 from tests.vast_wire.service import API_KEY, VastWire, open_vast_wire
+from tests.wire.gate import Call
+from tests.wire.misfortunes import Misfortune, Misfortunes
 
 __all__ = [
     "API_KEY",

@@ -11,7 +11,8 @@ from datetime import datetime
 
 from aiohttp import web
 
-from tests.vast_wire.answers import Body, read_body, refuse, reply
+from tests.vast_wire.answers import read_body, refuse
+from tests.wire.answers import Body, reply
 
 
 @dataclass

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Body = dict[str, Any]
-
-
-def reply(body: object, status: int = 200) -> web.Response:
-    """`body` as JSON. The content type names no charset: the command line refuses one."""
-    return web.Response(
-        body=json.dumps(body).encode(), status=status, content_type="application/json"
-    )
+from tests.wire.answers import Body, reply
 
 
 def refuse(status: int, error: str, msg: str, **more: object) -> web.Response:

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from tests.vast_wire.answers import Body as Row
-from tests.vast_wire.misfortunes import Misfortune, Word
+from tests.vast_wire.misfortunes import Word
 from tests.vast_wire.search import HOURS_PER_MONTH
+from tests.wire.answers import Body as Row
+from tests.wire.misfortunes import Misfortune
 
 _BILLED_GPU = frozenset({"running", "frozen"})
 _CDI = (
@@ -107,7 +108,7 @@ class Contract:
     appears_at: datetime
     phases: list[Phase]
     label: str | None
-    oddities: Mapping[Word, Misfortune] = field(default_factory=dict)
+    oddities: Mapping[str, Misfortune] = field(default_factory=dict)
     keys: list[Attached] = field(default_factory=list)
     gone_at: datetime | None = None
     bid: float | None = None
@@ -181,7 +182,7 @@ def halted(at: datetime, message: str | None = None) -> Phase:
 
 
 def life(
-    created_at: datetime, boot: BootTimeline, image: str, oddities: Mapping[Word, Misfortune]
+    created_at: datetime, boot: BootTimeline, image: str, oddities: Mapping[str, Misfortune]
 ) -> list[Phase]:
     """The phases of a new machine."""
     loading = created_at + boot.loading
@@ -201,10 +202,10 @@ def life(
     return [*good, running]
 
 
-_FAILED_BOOTS = frozenset(
+_FAILED_BOOTS: frozenset[str] = frozenset(
     {Word.STUCK_LOADING, Word.ABANDONED, Word.CDI_ERROR, Word.IMAGE_FAULT},
 )
-_DEATHS = {
+_DEATHS: Mapping[str, str] = {
     Word.EXITED: "exited",
     Word.UNKNOWN: "unknown",
     Word.OFFLINE: "offline",
@@ -212,17 +213,17 @@ _DEATHS = {
 }
 
 
-def _failed(word: Word, misfortune: Misfortune, running: Phase, image: str) -> list[Phase]:
+def _failed(word: str, misfortune: Misfortune, running: Phase, image: str) -> list[Phase]:
     """What stands in the place of running."""
-    if word is Word.STUCK_LOADING:
+    if word == Word.STUCK_LOADING:
         return []
-    if word is Word.ABANDONED:
+    if word == Word.ABANDONED:
         return [replace(halted(running.at), actual="created")]
-    text = misfortune.text or (_CDI if word is Word.CDI_ERROR else _IMAGE_FAULT)
+    text = misfortune.text or (_CDI if word == Word.CDI_ERROR else _IMAGE_FAULT)
     return [Phase(running.at, "created", text.replace("{image}", image) + " \n")]
 
 
-def _death(word: Word, misfortune: Misfortune, running: Phase) -> list[Phase]:
+def _death(word: str, misfortune: Misfortune, running: Phase) -> list[Phase]:
     """A machine that ran for `delay`, or not at all, and perhaps runs again."""
     at = running.at + misfortune.delay
     actual = _DEATHS[word]

@@ -12,8 +12,9 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.vast_wire.answers import Body, read_body, read_parameter, refuse, reply
+from tests.vast_wire.answers import read_body, read_parameter, refuse
 from tests.vast_wire.filters import is_match
+from tests.wire.answers import Body, reply
 
 Rows = Callable[[], Iterable[Body]]
 

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.vast_wire.account_keys import AccountKeys
-from tests.vast_wire.answers import Body
 from tests.vast_wire.contracts import (
     Attached,
     BootTimeline,
@@ -22,9 +21,11 @@ from tests.vast_wire.contracts import (
 from tests.vast_wire.ledger import Ledger
 from tests.vast_wire.machines import Machines
 from tests.vast_wire.market import Market, gpus_of
-from tests.vast_wire.misfortunes import Misfortune, Misfortunes, Operation, Word
+from tests.vast_wire.misfortunes import Operation, Word
 from tests.vast_wire.refusals import no_such_instance
 from tests.vast_wire.rows import present_contract
+from tests.wire.answers import Body
+from tests.wire.misfortunes import Misfortune, Misfortunes
 
 _FIRST_CONTRACT = 48_738_931
 _SOMEBODY = Order(image="ubuntu:22.04", label=None, runtype="ssh_proxy", disk_gb=16, env={})
@@ -183,5 +184,5 @@ _LATEST = 32_503_680_000
 """The year 3000: hosts say greater nonsense."""
 
 
-def _without(oddities: Mapping[Word, Misfortune], word: Word) -> dict[Word, Misfortune]:
-    return {known: one for known, one in oddities.items() if known is not word}
+def _without(oddities: Mapping[str, Misfortune], word: Word) -> dict[str, Misfortune]:
+    return {known: one for known, one in oddities.items() if known != word}

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from providers.simulator.catalog import SUPPLY, model_of, nominal_gb
-from tests.vast_wire.answers import Body as Row
+from tests.wire.answers import Body as Row
 
 _FIRST_ASK, _FIRST_MACHINE, _FIRST_HOST, _FIRST_GPU = 44_000_001, 24_001, 125_001, 82_001
 _DAY = 86_400

@@ -6,9 +6,10 @@ import json
 
 from aiohttp import web
 
-from tests.vast_wire.answers import read_body, reply
+from tests.vast_wire.answers import read_body
 from tests.vast_wire.fleet import Fleet
 from tests.vast_wire.refusals import invalid
+from tests.wire.answers import reply
 
 
 def routes(fleet: Fleet) -> list[web.RouteDef]:

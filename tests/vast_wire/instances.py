@@ -6,13 +6,15 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from tests.vast_wire.answers import Body, read_body, refuse, reply
+from tests.vast_wire.answers import read_body, refuse
 from tests.vast_wire.contracts import Contract
 from tests.vast_wire.fleet import Fleet
-from tests.vast_wire.gate import own_misfortune
 from tests.vast_wire.market import gpus_of, overlaps
-from tests.vast_wire.misfortunes import Misfortune, Word
+from tests.vast_wire.misfortunes import Word
 from tests.vast_wire.refusals import Refused, invalid
+from tests.wire.answers import Body, reply
+from tests.wire.gate import own_misfortune
+from tests.wire.misfortunes import Misfortune
 
 _LONGEST_LABEL = 1024
 _QUEUED = "Required resources are currently unavailable, state change queued."
@@ -47,7 +49,7 @@ class Instances:
 
     async def _show(self, request: web.Request) -> web.Response:
         misfortune = own_misfortune(request)
-        if misfortune is not None and misfortune.word is Word.NULL_INSTANCE:
+        if misfortune is not None and misfortune.word == Word.NULL_INSTANCE:
             return reply({"instances": None})
         try:
             contract = self._find(request)
@@ -96,9 +98,9 @@ class Instances:
 
     def _ended(self, contract: Contract, misfortune: Misfortune | None) -> None:
         word = misfortune.word if misfortune else None
-        if word is Word.IGNORED:
+        if word == Word.IGNORED:
             return
-        lingers = misfortune.delay if misfortune and word is Word.LINGERS else timedelta()
+        lingers = misfortune.delay if misfortune and word == Word.LINGERS else timedelta()
         self._fleet.destroy(contract, lingers=lingers)
 
     def _changed(self, contract: Contract, body: Body, misfortune: Misfortune | None) -> Body:
@@ -125,7 +127,7 @@ class Instances:
             raise invalid("Invalid args: the contract has expired")
         if contract.phase(now).intended == "running":
             return {"success": True}
-        if misfortune is not None and misfortune.word is Word.QUEUED:
+        if misfortune is not None and misfortune.word == Word.QUEUED:
             self._fleet.start(contract, in_time=misfortune.delay or None)
             return {"success": False, "msg": _QUEUED}
         if self._is_taken(contract):

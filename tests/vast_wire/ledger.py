@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tests.vast_wire.answers import Body
 from tests.vast_wire.contracts import Contract
+from tests.wire.answers import Body
 
 _HOUR = 3600
 

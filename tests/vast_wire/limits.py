@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tests.vast_wire.misfortunes import Operation
 
-INTERVALS = {
+INTERVALS: Mapping[str, float] = {
     Operation.CREATE: 4.5,
     Operation.BID: 5.5,
     Operation.SECRETS: 5.0,
@@ -26,7 +27,7 @@ INTERVALS = {
     Operation.CHARGES: 1.0,
 }
 """Seconds between two calls."""
-_PENALTIES = {Operation.CREATE: 12.0}
+_PENALTIES: Mapping[str, float] = {Operation.CREATE: 12.0}
 """Seconds from a call that came too early to the next that is served."""
 
 
@@ -34,7 +35,7 @@ _PENALTIES = {Operation.CREATE: 12.0}
 class Violation:
     """A call that came too early."""
 
-    operation: Operation
+    operation: str
     early_by: float
     """Seconds."""
 
@@ -45,9 +46,9 @@ class Limiter:
 
     scale: float
     violations: list[Violation] = field(default_factory=list)
-    _free_at: dict[tuple[Operation, str], float] = field(default_factory=dict)
+    _free_at: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def admit(self, operation: Operation, key: str, now: float) -> float | None:
+    def admit(self, operation: str, key: str, now: float) -> float | None:
         """None where the call is served, else the threshold that it has broken, in seconds."""
         interval = INTERVALS.get(operation)
         if interval is None or not self.scale:

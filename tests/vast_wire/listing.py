@@ -11,12 +11,13 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.vast_wire.answers import Body, read_parameter, reply
+from tests.vast_wire.answers import read_parameter
 from tests.vast_wire.filters import OPERATORS, in_order, is_match
 from tests.vast_wire.fleet import Fleet
-from tests.vast_wire.gate import own_misfortune
 from tests.vast_wire.misfortunes import Word
 from tests.vast_wire.refusals import invalid
+from tests.wire.answers import Body, reply
+from tests.wire.gate import own_misfortune
 
 _MOST, _FEWEST = 25, 5
 _STORED = frozenset(
@@ -35,7 +36,7 @@ def routes(fleet: Fleet) -> list[web.RouteDef]:
     async def show(request: web.Request) -> web.Response:
         misfortune = own_misfortune(request)
         word = misfortune.word if misfortune else None
-        rows = [] if word is Word.EMPTY_LIST else fleet.rows()
+        rows = [] if word == Word.EMPTY_LIST else fleet.rows()
         return reply(_spoilt(page_of(rows, request.query), word))
 
     return [web.get("/api/v1/instances/", show)]
@@ -120,11 +121,11 @@ def _selected(row: Body, columns: Sequence[str] | None) -> Body:
     return {name: row.get(name) for name in columns}
 
 
-def _spoilt(page: Body, word: Word | None) -> Body:
+def _spoilt(page: Body, word: str | None) -> Body:
     """What a misfortune makes of a page."""
     rows = page["instances"]
-    if word is Word.PARTIAL_LIST:
+    if word == Word.PARTIAL_LIST:
         return {**page, "instances": rows[:-1], "next_token": None}
-    if word is Word.DUPLICATE_ROWS:
+    if word == Word.DUPLICATE_ROWS:
         return {**page, "instances": [*rows, *rows]}
     return page

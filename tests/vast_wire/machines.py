@@ -2,161 +2,108 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
 from providers.base import LaunchMode
 from providers.gpus import gpu_type, nominal_vram_gb
-from providers.simulator.account import Account
-from providers.simulator.home import Home
-from providers.simulator.keeper import Keeper
-from providers.simulator.machine import HOST, NO_PORT, Fate, Launch, Machine
-from providers.simulator.nvidia_smi import FACTS_NAME
+from providers.simulator.machine import HOST, NO_PORT, Fate, Launch
 from tests.vast_wire.contracts import Contract
 from tests.vast_wire.misfortunes import Word
-from tests.vast_wire.relays import Relay, free_port
 from tests.vast_wire.rows import Address
+from tests.wire.machines import RealMachines, new_host_key
+from tests.wire.relays import Relay, free_port
 
 _IDENTITY = 70_000
 """From this number on, a port is asked for that has the same number outside."""
-_SLACK_SECONDS = 0.05
 
 
 @dataclass
-class _Real:
-    """What there is of one machine."""
+class _Way:
+    """How one machine is reached."""
 
-    machine: Machine
-    home: Home
-    fate: Fate
     address: Address
     relays: list[Relay] = field(default_factory=list)
-    written_keys: tuple[str, ...] | None = None
 
 
 class Machines:
     """The machines of one service; without SSH there are none, and nothing answers."""
 
     def __init__(self, data_dir: Path, now: Callable[[], datetime], *, ssh: bool) -> None:
-        self._data_dir = data_dir
         self._now = now
-        self._real: dict[int, _Real] = {}
-        self._account = Account(data_dir) if ssh else None
-        self._keeper = Keeper(data_dir) if ssh else None
-        self._told: tuple[datetime, float] | None = None
+        self._ways: dict[int, _Way] = {}
+        self._real = RealMachines(data_dir, now) if ssh else None
 
     async def start(self, contract: Contract) -> None:
         """Make the machine of a new instance; it runs when its life says so."""
-        if self._account is None:
+        if self._real is None:
             return
         direct, published, variables = _choose_ports(contract)
         relays = await _open_relays(contract, direct)
-        launch = _launch(contract, tuple(published.values()), variables)
-        fate = self._fate(contract, self._now())
-        machine = self._account.rent(
-            launch,
-            lambda _: fate,
-            now=self._now(),
+        self._real.start(
+            contract.id,
+            _launch(contract, tuple(published.values()), variables),
+            _fate(contract, self._now()),
             created_at=contract.created_at,
             ssh_port=direct,
-            published={published[name][0]: published[name][1] for name in published},
+            published=dict(published.values()),
         )
         address = _address(contract, direct, relays, {n: p for n, (_, p) in published.items()})
-        home = Home(self._data_dir, machine)
-        self._real[contract.id] = _Real(machine, home, fate, address, relays)
-        self._tell()
+        self._ways[contract.id] = _Way(address, relays)
+        self._real.tell()
 
     def address(self, contract: Contract) -> Address:
         """Where an instance is reached."""
-        real = self._real.get(contract.id)
-        if real is not None:
-            return real.address
+        way = self._ways.get(contract.id)
+        if way is not None:
+            return way.address
         return Address(HOST, NO_PORT, NO_PORT, dict.fromkeys(contract.order.ports, NO_PORT))
 
     def home(self, contract: Contract) -> Path | None:
         """The home folder of a machine; None while there is none."""
-        real = self._real.get(contract.id)
-        return real.home.path if real and _is_made(real) else None
+        home = self._real.home(contract.id) if self._real else None
+        return home.path if home else None
 
     def settle(self, contracts: Iterable[Contract], now: datetime) -> None:
         """Let the machines do what the lives of their instances say."""
-        if self._account is None:
+        if self._real is None:
             return
-        is_changed = self._has_clock_jumped(now)
         for contract in contracts:
-            real = self._real.get(contract.id)
-            if real is None:
+            if contract.id not in self._ways:
                 continue
             if contract.is_gone(now):
-                self._account.destroy(real.machine.id, destroyed_at=now, gone_at=now)
+                self._real.remove(contract.id, now)
                 self._drop(contract.id)
-                is_changed = True
                 continue
-            fate = self._fate(contract, now)
-            if fate != real.fate:
-                self._account.change_fate(real.machine.id, fate)
-                real.fate = fate
-                is_changed = True
-            self._write_keys(real, contract, now)
-        if is_changed:
-            self._tell()
+            self._real.change(contract.id, _fate(contract, now))
+            self._write_keys(self._real, contract, now)
+        self._real.tell()
 
     async def close(self) -> None:
         """Stop everything."""
-        for contract_id in tuple(self._real):
+        for contract_id in tuple(self._ways):
             self._drop(contract_id)
-        if self._keeper:
-            await asyncio.to_thread(self._keeper.close)
-        if self._account:
-            self._account.close()
+        if self._real:
+            await self._real.close()
 
-    def _fate(self, contract: Contract, now: datetime) -> Fate:
-        begin, end = contract.running_span(now)
-        return Fate(
-            boots_at=begin, dies_at=end, shows_wrong_gpu=Word.WRONG_GPU in contract.oddities
-        )
-
-    def _write_keys(self, real: _Real, contract: Contract, now: datetime) -> None:
+    def _write_keys(self, real: RealMachines, contract: Contract, now: datetime) -> None:
         """The service owns the list of keys: what others wrote into it is lost."""
         keys = tuple(one.key for one in contract.keys if one.works_at <= now and not one.is_lost)
-        if keys == real.written_keys or not _is_made(real):
-            return
-        path = real.home.path / ".ssh" / "authorized_keys"
-        path.write_text("".join(f"{key.strip()}\n" for key in keys), "utf-8")
-        (real.home.path / ".vast_api_key").write_text(contract.api_key, "utf-8")
-        real.written_keys = keys
+        home = self.home(contract)
+        if real.write_keys(contract.id, keys) and home:
+            (home / ".vast_api_key").write_text(contract.api_key, "utf-8")
 
     def _drop(self, contract_id: int) -> None:
-        for relay in self._real.pop(contract_id).relays:
+        for relay in self._ways.pop(contract_id).relays:
             relay.close()
 
-    def _has_clock_jumped(self, now: datetime) -> bool:
-        if self._told is None:
-            return False
-        told, at = self._told
-        passed = asyncio.get_running_loop().time() - at
-        return abs((now - told).total_seconds() - passed) > _SLACK_SECONDS and now != told
 
-    def _tell(self) -> None:
-        if self._keeper:
-            now = self._now()
-            self._keeper.tell(now)
-            self._told = now, asyncio.get_running_loop().time()
-
-
-def _is_made(real: _Real) -> bool:
-    """Whether the process of the machines has made the disk."""
-    with suppress(OSError):
-        return (real.home.root / FACTS_NAME).exists()
-    return False
+def _fate(contract: Contract, now: datetime) -> Fate:
+    begin, end = contract.running_span(now)
+    return Fate(boots_at=begin, dies_at=end, shows_wrong_gpu=Word.WRONG_GPU in contract.oddities)
 
 
 def _choose_ports(
@@ -219,7 +166,7 @@ def _launch(
         price_per_hour=Decimal(str(contract.price)),
         launch_mode=LaunchMode.SSH if order.has_ssh else LaunchMode.ENTRYPOINT,
         image=order.image,
-        host_key=_new_host_key(),
+        host_key=new_host_key(),
         disk_gb=int(order.disk_gb),
         public_keys=keys,
         args=order.args,
@@ -244,8 +191,3 @@ def _own_variables(contract: Contract, keys: tuple[str, ...]) -> Mapping[str, st
         "SSH_PUBLIC_KEY": "\n".join(keys),
         "DATA_DIRECTORY": "/workspace/",
     }
-
-
-def _new_host_key() -> str:
-    key = Ed25519PrivateKey.generate()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()

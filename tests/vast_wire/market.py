@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tests.vast_wire.answers import Body as Row
+from tests.wire.answers import Body as Row
 
 _LATER_ASKS = 52_000_001
 

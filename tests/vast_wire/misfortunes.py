@@ -1,11 +1,11 @@
-"""What can go wrong at the simulated service: words, when each happens, and the list of plans."""
+"""What can go wrong at the simulated service: kinds of calls, and a word for each misfortune."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
+
+from tests.wire.misfortunes import BOOT as A_BOOT
+from tests.wire.misfortunes import INSTEAD, SPOILT, Common, Vocabulary
 
 
 class Operation(StrEnum):
@@ -40,7 +40,7 @@ class Operation(StrEnum):
     OPEN = "open"
     """The lists of GPUs, and results; without a key."""
     OTHER = "other"
-    BOOT = "boot"
+    BOOT = A_BOOT
     """The life of a machine that is being created; no call of its own."""
 
 
@@ -48,16 +48,12 @@ class Word(StrEnum):
     """What goes wrong."""
 
     # Instead of doing it: any call.
-    SLOW = "slow"
-    """`delay` passes first."""
-    HANGS = "hangs"
-    """Nothing is done and nothing answered, until the client gives up."""
-    RESET = "reset"
-    """Nothing is done, and the connection drops."""
+    SLOW = Common.SLOW.value
+    HANGS = Common.HANGS.value
+    RESET = Common.RESET.value
     ERROR = "error"
     """Status 500, or `status`, with a JSON body."""
-    HTML = "html"
-    """Status 502, or `status`, with a page of HTML."""
+    HTML = Common.HTML.value
     RATE_LIMITED = "rate_limited"
     """429 with `text` or a body of the usual shape, and `retry_after`."""
     QUOTA = "quota"
@@ -68,18 +64,14 @@ class Word(StrEnum):
     """403: the key lacks the permission."""
     DEPRECATED = "deprecated"
     """410 `deprecated_endpoint`."""
-    ANSWER = "answer"
-    """Exactly `status` and `text`."""
+    ANSWER = Common.ANSWER.value
     # It is done, but the answer is spoilt: any call.
-    REPLY_RESET = "reply_reset"
-    REPLY_HANGS = "reply_hangs"
-    REPLY_BAD_GATEWAY = "reply_bad_gateway"
-    TRUNCATED = "truncated"
-    """The first half of the right body."""
-    HUGE = "huge"
-    """50 MB of JSON."""
-    CHARSET = "charset"
-    """A Content-Type with `; charset=utf-8`."""
+    REPLY_RESET = Common.REPLY_RESET.value
+    REPLY_HANGS = Common.REPLY_HANGS.value
+    REPLY_BAD_GATEWAY = Common.REPLY_BAD_GATEWAY.value
+    TRUNCATED = Common.TRUNCATED.value
+    HUGE = Common.HUGE.value
+    CHARSET = Common.CHARSET.value
     # The call's own.
     OFFER_GONE = "offer_gone"
     """400, or `status` 404 or 410."""
@@ -138,19 +130,7 @@ class Word(StrEnum):
     """Somebody gives it the label `text` when `delay` has passed."""
 
 
-INSTEAD = frozenset(
-    {
-        *(Word.SLOW, Word.HANGS, Word.RESET, Word.ERROR, Word.HTML, Word.RATE_LIMITED, Word.QUOTA),
-        *(Word.BAD_KEY, Word.NOT_ALLOWED, Word.DEPRECATED, Word.ANSWER),
-    }
-)
-SPOILT = frozenset(
-    {
-        *(Word.REPLY_RESET, Word.REPLY_HANGS, Word.REPLY_BAD_GATEWAY),
-        *(Word.TRUNCATED, Word.HUGE, Word.CHARSET),
-    }
-)
-OWN = {
+_OWN: dict[str, str] = {
     Word.OFFER_GONE: Operation.CREATE,
     Word.HOST_BUSY: Operation.CREATE,
     Word.NO_CREDIT: Operation.CREATE,
@@ -165,96 +145,19 @@ OWN = {
     Word.QUEUED: Operation.CHANGE,
     Word.QUOTA: Operation.SEARCH,
 }
-"""The call that a word is about when no other one is named."""
 _STATUS = "status"
-_ASPECTS = {
+_ASPECTS: dict[str, str] = {
     **dict.fromkeys((Word.STUCK_LOADING, Word.ABANDONED, Word.EXITED, Word.UNKNOWN), _STATUS),
     **dict.fromkeys((Word.OFFLINE, Word.CDI_ERROR, Word.IMAGE_FAULT, Word.OUTBID), _STATUS),
 }
-
-
-@dataclass(frozen=True)
-class Misfortune:
-    """One plan: what goes wrong with the next `times` calls, or new machines."""
-
-    word: Word
-    operation: Operation | None = None
-    """None: the call that the word is about, else any call."""
-    times: int = 1
-    delay: timedelta = timedelta()
-    until: timedelta | None = None
-    """After which time it is over again."""
-    status: int | None = None
-    text: str | None = None
-    retry_after: float | None = None
-    skip: int = 0
-    """That many calls, or machines, go well first."""
-
-    @property
-    def is_about_boot(self) -> bool:
-        """Whether it is the life of a new machine that it spoils."""
-        return self.word not in INSTEAD | SPOILT and self.word not in OWN
-
-    def concerns(self, operation: Operation) -> bool:
-        """Whether a call of this kind can suffer it."""
-        if operation is Operation.BOOT:
-            return self.is_about_boot
-        if self.is_about_boot:
-            return False
-        planned = self.operation or OWN.get(self.word)
-        return planned is None or planned is operation
-
-
-class Misfortunes:
-    """The plans that are not used up yet, oldest first."""
-
-    def __init__(self) -> None:
-        self._plans: list[_Plan] = []
-
-    def add(self, *misfortunes: Misfortune) -> None:
-        """Plan them."""
-        self._plans += [_Plan(one, one.skip, one.times) for one in misfortunes]
-
-    def clear(self) -> None:
-        """From now on all goes well."""
-        self._plans = []
-
-    def take(self, operation: Operation) -> Sequence[Misfortune]:
-        """What this call suffers: the oldest plan of each kind, once less to come.
-
-        A call can suffer something before, something of its own, and something after; a new
-        machine several things that do not contradict each other.
-        """
-        taken: dict[str, Misfortune] = {}
-        for plan in self._plans:
-            one = plan.misfortune
-            if one.concerns(operation) and _kind(one.word) not in taken and plan.is_due():
-                taken[_kind(one.word)] = one
-        self._plans = [plan for plan in self._plans if plan.left > 0]
-        return tuple(taken.values())
-
-
-@dataclass
-class _Plan:
-    """A misfortune and how often it is still to come."""
-
-    misfortune: Misfortune
-    skip: int
-    left: int
-
-    def is_due(self) -> bool:
-        """Whether it happens now; each call counts."""
-        if self.skip > 0:
-            self.skip -= 1
-            return False
-        self.left -= 1
-        return True
-
-
-def _kind(word: Word) -> str:
-    """Of each kind at most one happens to one call or machine."""
-    if word in INSTEAD:
-        return "instead"
-    if word in SPOILT:
-        return "spoilt"
-    return "own" if word in OWN else _ASPECTS.get(word, word)
+VOCABULARY = Vocabulary(
+    instead=INSTEAD
+    | {
+        *(Word.ERROR, Word.RATE_LIMITED, Word.QUOTA),
+        *(Word.BAD_KEY, Word.NOT_ALLOWED, Word.DEPRECATED),
+    },
+    spoilt=SPOILT,
+    own=_OWN,
+    aspects=_ASPECTS,
+)
+"""What kind of misfortune each word is."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from providers.docker_flags import parse_docker_flags
-from tests.vast_wire.answers import Body
 from tests.vast_wire.contracts import Order
 from tests.vast_wire.refusals import Refused, invalid
+from tests.wire.answers import Body
 
 _LONGEST = {"label": 256, "image": 1024}
 _LONGEST_START = 4096

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from providers.simulator.server import ON_START_LOG
-from tests.vast_wire.answers import read_body, reply
+from tests.vast_wire.answers import read_body
 from tests.vast_wire.fleet import Fleet
 from tests.vast_wire.refusals import invalid, no_such_instance
+from tests.wire.answers import reply
 
 _LONGEST_COMMAND = 512
 _RESULT = "/results/{name}"

@@ -6,10 +6,11 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.vast_wire.answers import Body, reply
+from tests.wire import answers
+from tests.wire.answers import Body, reply
 
 
-class Refused(Exception):
+class Refused(answers.Refused):
     """A refusal that can be raised."""
 
     def __init__(self, status: int, error: str, msg: str, **more: Any) -> None:

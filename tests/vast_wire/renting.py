@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from tests.vast_wire.answers import Body, read_body, refuse, reply
+from tests.vast_wire.answers import read_body, refuse
 from tests.vast_wire.contracts import Order
 from tests.vast_wire.fleet import Fleet
-from tests.vast_wire.gate import own_misfortune
-from tests.vast_wire.misfortunes import Misfortune, Word
+from tests.vast_wire.misfortunes import Word
 from tests.vast_wire.orders import parse_order
 from tests.vast_wire.refusals import Refused, invalid, no_credit, no_such_ask
 from tests.vast_wire.search import search
 from tests.vast_wire.templates import Templates
+from tests.wire.answers import Body, reply
+from tests.wire.gate import own_misfortune
+from tests.wire.misfortunes import Misfortune
 
 
 class Renting:
@@ -68,7 +70,7 @@ class Renting:
         contract = await self._fleet.rent(ask, order, is_stopped=is_stopped)
         if order.template.get("hash_id"):
             self._templates.rented(order.template)
-        if is_stopped and word is not Word.HOST_BUSY:
+        if is_stopped and word != Word.HOST_BUSY:
             msg = "Bid price is too low." if is_low else "Instance could not be started."
             return {"success": False, "new_contract": contract.id, "msg": msg}
         return {
@@ -90,10 +92,10 @@ class Renting:
     def _ask(self, ask_id: int, order: Order, misfortune: Misfortune | None) -> Body:
         """The offer, if it can be rented now."""
         word = misfortune.word if misfortune else None
-        if word is Word.OFFER_GONE:
+        if word == Word.OFFER_GONE:
             self._fleet.market.withdraw(ask_id)
             raise no_such_ask(ask_id, (misfortune and misfortune.status) or 400)
-        if word is Word.HOST_BUSY and order.cancel_unavail:
+        if word == Word.HOST_BUSY and order.cancel_unavail:
             raise no_such_ask(ask_id, 410)
         for row in self._fleet.offers():
             if row.get("id") == ask_id:
@@ -102,7 +104,7 @@ class Renting:
 
     def _check_money(self, misfortune: Misfortune | None) -> None:
         word = misfortune.word if misfortune else None
-        if word is Word.NO_CREDIT or self._fleet.ledger.credit <= 0:
+        if word == Word.NO_CREDIT or self._fleet.ledger.credit <= 0:
             raise no_credit()
-        if word is Word.SPEND_LIMIT:
+        if word == Word.SPEND_LIMIT:
             raise invalid("New accounts may only spend so much an hour.", "spend_rate_limit")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tests.vast_wire.answers import Body as Row
 from tests.vast_wire.contracts import Contract
 from tests.vast_wire.misfortunes import Word
+from tests.wire.answers import Body as Row
 
 _FROM_OFFER = (
     *("machine_id", "host_id", "bundle_id", "gpu_name", "gpu_arch", "num_gpus", "gpu_frac"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tests.vast_wire.answers import Body as Row
 from tests.vast_wire.filters import OPERATORS, Filters, holds, in_order
 from tests.vast_wire.refusals import invalid
+from tests.wire.answers import Body as Row
 
 MOST_ROWS = 64
 DEFAULT_DISK_GB = 8.0

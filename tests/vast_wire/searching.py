@@ -6,9 +6,10 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.vast_wire.answers import Body, read_body, read_parameter, reply
+from tests.vast_wire.answers import read_body, read_parameter
 from tests.vast_wire.fleet import Fleet
 from tests.vast_wire.search import search
+from tests.wire.answers import Body, reply
 
 
 def routes(fleet: Fleet) -> list[web.RouteDef]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,29 +14,33 @@ from aiohttp import web
 
 from tests.vast_wire import account_keys, extras, instance_keys, listing, searching
 from tests.vast_wire.account_keys import AccountKeys
-from tests.vast_wire.answers import Body, refuse, reply
+from tests.vast_wire.answers import refuse
 from tests.vast_wire.contracts import BootTimeline
 from tests.vast_wire.extras import Extras
 from tests.vast_wire.fleet import Fleet
-from tests.vast_wire.gate import Call, Gate
+from tests.vast_wire.gate import Admission, answer
 from tests.vast_wire.hosts import default_rows
 from tests.vast_wire.instances import Instances
 from tests.vast_wire.ledger import Ledger, charge_rows
 from tests.vast_wire.limits import Limiter, Violation
 from tests.vast_wire.machines import Machines
 from tests.vast_wire.market import Market
-from tests.vast_wire.misfortunes import Misfortunes
+from tests.vast_wire.misfortunes import VOCABULARY
+from tests.vast_wire.operations import operation_of
 from tests.vast_wire.outputs import Outputs
 from tests.vast_wire.published import PUBLISHED
 from tests.vast_wire.renting import Renting
 from tests.vast_wire.templates import Templates
 from tests.vast_wire.templates import routes as template_routes
+from tests.wire.answers import Body, reply
+from tests.wire.gate import Call, Gate
+from tests.wire.misfortunes import Misfortunes
+from tests.wire.serving import serving
 
 API_KEY = "0123456789abcdef" * 4
 _USER_ID = 123_456
 _CREDIT = 100.0
 _LARGEST_BODY = 4 * 1024**2
-_PULSE_SECONDS = 0.05
 
 
 class VastWire:
@@ -64,12 +68,14 @@ class VastWire:
             charges=lambda: charge_rows(fleet.contracts.values(), fleet.now()),
         )
         self._limiter = limiter
+        admission = Admission(api_key=api_key, limiter=limiter, by_key=fleet.by_key)
         self._gate = Gate(
-            api_key=api_key,
+            vocabulary=VOCABULARY,
             misfortunes=fleet.misfortunes,
-            limiter=limiter,
-            by_key=fleet.by_key,
+            operation_of=operation_of,
             settle=fleet.settle,
+            admit=admission.admit,
+            answer=answer,
         )
 
     @property
@@ -148,22 +154,10 @@ class VastWire:
             application.add_routes(table)
         return application
 
-    async def pulse(self) -> None:
-        """Let the machines follow the time although nobody calls, until the service closes."""
-        while not self._gate.closing.is_set():
-            self.fleet.settle()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_PULSE_SECONDS):
-                    await self._gate.closing.wait()
-
-    async def close(self) -> None:
-        """Let go of whoever waits, and stop the machines."""
-        self._gate.closing.set()
-        await self.fleet.machines.close()
-
-    def let_go(self) -> None:
-        """Answer whoever is kept waiting."""
-        self._gate.closing.set()
+    @property
+    def closing(self) -> asyncio.Event:
+        """Lets go of whoever is kept waiting."""
+        return self._gate.closing
 
     async def _show_user(self, _: web.Request) -> web.Response:
         self.fleet.settle()
@@ -223,7 +217,7 @@ async def open_vast_wire(
         machines=Machines(data_dir, now, ssh=ssh),
         ledger=Ledger(_CREDIT, started_at),
         keys=AccountKeys(now),
-        misfortunes=Misfortunes(),
+        misfortunes=Misfortunes(VOCABULARY),
         boot=boot or BootTimeline(),
         now=now,
     )
@@ -233,16 +227,9 @@ async def open_vast_wire(
         market_templates=market_templates,
         limiter=Limiter(float(limits)),
     )
-    runner = web.AppRunner(wire.application(), access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    pulse = asyncio.create_task(wire.pulse(), name="vast wire") if ssh else None
+    pulse = fleet.settle if ssh else None
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        wire.url = "http://{}:{}".format(*runner.addresses[0][:2])
-        yield wire
+        async with serving(wire.application(), wire.closing, pulse=pulse, port=port) as wire.url:
+            yield wire
     finally:
-        wire.let_go()
-        if pulse:
-            await pulse
-        await runner.cleanup()
-        await wire.close()
+        await fleet.machines.close()

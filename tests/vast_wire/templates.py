@@ -12,8 +12,9 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.vast_wire.answers import Body, read_body, read_parameter, refuse, reply
+from tests.vast_wire.answers import read_body, read_parameter, refuse
 from tests.vast_wire.filters import in_order, is_match
+from tests.wire.answers import Body, reply
 
 FILTERABLE = frozenset({
     "creator_id", "created_at", "count_created", "default_tag", "docker_login_repo", "id", "image",

@@ -8,7 +8,6 @@ import socket
 from contextlib import suppress
 
 from providers.simulator.machine import HOST
-from tests.vast_wire.misfortunes import Word
 
 _PORTS = range(20_000, 32_768)
 _CHUNK = 65_536
@@ -26,7 +25,7 @@ def free_port() -> int:
 class Relay:
     """Passes connections on to another port of this computer, or keeps them in silence."""
 
-    def __init__(self, target: int | None, instead_of: Word) -> None:
+    def __init__(self, target: int | None, instead_of: str) -> None:
         self.instead_of = instead_of
         """The misfortune that there would be without it, or that it is."""
         self.port = 0
@@ -35,7 +34,7 @@ class Relay:
         self._open: set[asyncio.StreamWriter] = set()
 
     @classmethod
-    async def open(cls, target: int | None, instead_of: Word) -> Relay:
+    async def open(cls, target: int | None, instead_of: str) -> Relay:
         """Listen on a port of its own; no target: accept, and say nothing."""
         relay = cls(target, instead_of)
         relay._server = await asyncio.start_server(relay._serve, HOST, free_port())
