@@ -71,12 +71,12 @@ class Home:
         return {
             **self._machine.launch.env,
             "HOME": str(self.path),
-            "USER": "root",
-            "LOGNAME": "root",
+            "USER": self._machine.launch.user,
+            "LOGNAME": self._machine.launch.user,
             "SHELL": "/bin/sh",
             "LANG": "C.UTF-8",
             "PATH": f"{self.root / 'bin'}:{_SYSTEM_PATH}",
-            "PS1": f"root@machine-{self._machine.id}:$ ",
+            "PS1": f"{self._machine.launch.user}@machine-{self._machine.id}:$ ",
             MARK: str(self.root),
         }
 

@@ -26,6 +26,7 @@ from providers.simulator.faults import Fault, Word
 HOST = "127.0.0.1"
 NO_PORT = 9
 """Where machines without SSH say they are: the discard port, at which nothing answers."""
+ROOT = "root"
 
 _MICROSECOND = timedelta(microseconds=1)
 _MICROSECONDS_PER_HOUR = 3_600_000_000
@@ -73,6 +74,8 @@ class Launch:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     on_start: str | None = field(default=None, repr=False)
     ports: tuple[int, ...] = ()
+    user: str = ROOT
+    """Who logs in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,9 @@ import asyncssh
 from providers.base import LaunchMode
 from providers.simulator.endpoint import start_endpoint
 from providers.simulator.home import Home
-from providers.simulator.machine import HOST, Machine
+from providers.simulator.machine import HOST, ROOT, Machine
 from providers.simulator.shell import Process, run_script, serve_command, serve_terminal
 
-USER = "root"
 ON_START_LOG = "onstart.log"
 
 _PORTS = range(20_000, 32_768)
@@ -124,7 +123,7 @@ class MachineServer:
             server_factory=lambda: _Login(self),
             server_host_keys=[asyncssh.import_private_key(self.machine.launch.host_key)],
             process_factory=self.run,
-            sftp_factory=lambda channel: _Files(channel, self.home),
+            sftp_factory=lambda channel: _Files(channel, self),
             allow_scp=True,
             encoding=None,
             line_editor=False,
@@ -144,7 +143,8 @@ class MachineServer:
         """Somebody is at a terminal."""
         (peer, *_) = process.get_extra_info("peername") or ("",)
         since = self._now().strftime("%Y-%m-%d %H:%M")
-        self._terminals[process] = f"{USER:<8} {terminal:<12} {since} ({peer})"
+        user = self.machine.launch.user
+        self._terminals[process] = f"{user:<8} {terminal:<12} {since} ({peer})"
         self._show_users()
 
     def _show_users(self) -> None:
@@ -182,23 +182,25 @@ class _Login(asyncssh.SSHServer):
         return True
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        return username == USER and self._server.accepts(key)
+        return username == self._server.machine.launch.user and self._server.accepts(key)
 
 
 class _Files(asyncssh.SFTPServer):
-    """The files as the machine's shell sees them; `/root` is the home, as on a real machine."""
+    """The files as the machine's shell sees them; the home is called as on a real machine."""
 
-    def __init__(self, channel: asyncssh.SSHServerChannel[bytes], home: Home) -> None:
+    def __init__(self, channel: asyncssh.SSHServerChannel[bytes], server: MachineServer) -> None:
         super().__init__(channel)
-        self._home = str(home.path).encode()
+        user = server.machine.launch.user
+        self._called = b"/root" if user == ROOT else b"/home/" + user.encode()
+        self._home = str(server.home.path).encode()
 
     def exit(self) -> None:
         """End as a server should; without its exit status `scp` takes the copy for failed."""
         self.channel.exit(0)
 
     def map_path(self, path: bytes) -> bytes:
-        if path == b"/root" or path.startswith(b"/root/"):
-            return self._home + path.removeprefix(b"/root")
+        if path == self._called or path.startswith(self._called + b"/"):
+            return self._home + path.removeprefix(self._called)
         return path if path.startswith(b"/") else self._home + b"/" + path
 
 

@@ -14,13 +14,13 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from tests.wire.answers import Refused, page, raw, reply
-from tests.wire.misfortunes import Common, Misfortune, Misfortunes, Vocabulary
+from tests.wire.misfortunes import UNANSWERED, Common, Misfortune, Misfortunes, Vocabulary
 
 _OWN = web.RequestKey("own misfortune", Misfortune)
 _HUGE = 50_000_000
 
 
-@dataclass(frozen=True)
+@dataclass
 class Call:
     """One request, as it came in."""
 
@@ -32,6 +32,8 @@ class Call:
     """Parsed JSON; None where there is none."""
     at: datetime
     operation: str
+    status: int | None = None
+    """What was answered; None while nothing was, and where a misfortune kept the answer away."""
 
 
 def own_misfortune(request: web.Request) -> Misfortune | None:
@@ -81,7 +83,11 @@ class Gate:
         except web.HTTPBadRequest as refused:
             # Raised ones name a charset.
             response = raw(refused.status, refused.text or "")
-        return await self._spoil(request, response, spoilt) if spoilt else response
+        if spoilt:
+            response = await self._spoil(request, response, spoilt)
+        if not {one.word for one in suffered} & UNANSWERED:
+            call.status = response.status
+        return response
 
     async def _note(self, request: web.Request) -> Call:
         now = self.settle()

@@ -41,6 +41,8 @@ class Common(StrEnum):
 
 INSTEAD = frozenset({Common.SLOW, Common.HANGS, Common.RESET, Common.HTML, Common.ANSWER})
 SPOILT = frozenset(Common) - INSTEAD
+UNANSWERED = frozenset({Common.HANGS, Common.RESET, Common.REPLY_RESET, Common.REPLY_HANGS})
+"""With these, the client gets no answer at all."""
 
 
 @dataclass(frozen=True)

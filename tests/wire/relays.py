@@ -34,10 +34,15 @@ class Relay:
         self._open: set[asyncio.StreamWriter] = set()
 
     @classmethod
-    async def open(cls, target: int | None, instead_of: str) -> Relay:
-        """Listen on a port of its own; no target: accept, and say nothing."""
+    async def open(
+        cls, target: int | None, instead_of: str = "", *, host: str = HOST, port: int | None = None
+    ) -> Relay:
+        """Listen on this port, or one of its own; no target: accept, and say nothing.
+
+        Raises `OSError` where the port cannot be had.
+        """
         relay = cls(target, instead_of)
-        relay._server = await asyncio.start_server(relay._serve, HOST, free_port())
+        relay._server = await asyncio.start_server(relay._serve, host, port or free_port())
         relay.port = relay._server.sockets[0].getsockname()[1]
         return relay
 
