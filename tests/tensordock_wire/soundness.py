@@ -30,7 +30,7 @@ def assert_sound(
     )
     if most_billed is not None and billed > most_billed:
         breaches.append(f"billed {billed}, estimated {most_billed}")
-    assert breaches == []
+    assert not breaches, "; ".join(breaches)
 
 
 def _foreign_ends(wire: TensordockWire, prefix: str) -> Iterator[str]:
