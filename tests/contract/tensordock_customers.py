@@ -94,19 +94,23 @@ class Customer:
     async def attempt(self, machine: str, command: str, username: str = "user") -> Any:
         """The same, at once; the reason where nobody can log in is not told."""
         told = await self.show(machine)
-        inside = {one["internal_port"]: one["external_port"] for one in told["portForwards"]}
         try:
-            async with asyncssh.connect(
-                *(told["ipAddress"], inside.get(22, 22)),
-                username=username,
-                client_keys=[KEY],
-                known_hosts=None,
-                config=None,
-            ) as connection:
+            async with self.connect(told, username) as connection:
                 done = await connection.run(command)
         except (OSError, asyncssh.Error):
             return None
         return done.exit_status, str(done.stdout) + str(done.stderr)
+
+    def connect(self, told: Any, username: str = "user") -> Any:
+        """A connection to a machine where the service tells it to be, to be entered."""
+        ports = {one["internal_port"]: one["external_port"] for one in told["portForwards"]}
+        return asyncssh.connect(
+            *(told["ipAddress"], ports.get(22, 22)),
+            username=username,
+            client_keys=[KEY],
+            known_hosts=None,
+            config=None,
+        )
 
 
 @asynccontextmanager

@@ -34,6 +34,18 @@ async def test_one_logs_in_as_user_and_finds_the_gpu(customer: Customer) -> None
     assert await customer.attempt(machine, "true", "root") is None
 
 
+async def test_files_are_copied_to_the_home_of_user(customer: Customer) -> None:
+    """Called as on a real machine."""
+    machine = await customer.rent()
+    await customer.run(machine, "echo hello > greeting")
+
+    async with (
+        customer.connect(await customer.show(machine)) as connection,
+        connection.start_sftp_client() as files,
+    ):
+        assert await files.getsize("/home/user/greeting") == 6
+
+
 async def test_a_key_comes_by_either_way(customer: Customer) -> None:
     """Where the service loses `ssh_key`, cloud-init still brings it."""
     customer.wire.misfortunes.add(Misfortune(Word.KEY_IGNORED, times=2))
@@ -42,6 +54,24 @@ async def test_a_key_comes_by_either_way(customer: Customer) -> None:
 
     neither = await customer.rent(name="gpub-depl-bbbbbbbbbbbb-1")
     assert () == customer.wire.machine(neither).public_keys
+
+
+async def test_a_machine_runs_what_its_cloud_init_wrote(customer: Customer) -> None:
+    """With the variables of all logins; where cloud-init does nothing, it does not."""
+    cloud_init = {
+        "write_files": [{"path": "/opt/start.sh", "content": "echo $1 > started"}],
+        "runcmd": [
+            "printf '%s\\n' 'COLOUR=light blue' >> /etc/environment",
+            "env A=1 sh /opt/start.sh now",
+        ],
+    }
+    machine = await customer.rent(cloud_init=cloud_init)
+
+    async def look() -> bool:
+        done = await customer.run(machine, 'cat started; echo "$COLOUR"')
+        return bool(done == (0, "now\nlight blue\n"))
+
+    await eventually(look)
 
 
 async def test_the_driver_can_come_later(customer: Customer) -> None:

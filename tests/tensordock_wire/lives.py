@@ -19,7 +19,6 @@ FOR_EVER = timedelta(days=36_500)
 RUNNING = "running"
 STOPPED = "stopped"
 DISASSOCIATED = "stoppeddisassociated"
-_HOLDS_GPUS = frozenset({"creating", RUNNING, STOPPED})
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,7 @@ class VirtualMachine:
 
     def holds_gpus(self, now: datetime) -> bool:
         """Whether nobody else can have them."""
-        is_held = self.status(now) in _HOLDS_GPUS | {"deleting"}
-        return is_held and not self.is_gone(now) and not self.is_foreign
+        return self.status(now) != DISASSOCIATED and self.holds_host(now)
 
     def holds_host(self, now: datetime) -> bool:
         """Whether its disk, ports and address are taken."""

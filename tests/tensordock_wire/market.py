@@ -123,7 +123,7 @@ def _fits(order: Order, host: Host, machines: Collection[VirtualMachine], now: d
 def _has_ports(
     order: Order, host: Host, machines: Collection[VirtualMachine], now: datetime
 ) -> bool:
-    return order.has_own_ip or len(order.forwards) <= len(free_ports(host, machines, now))
+    return len(order.forwards) <= len(free_ports(host, machines, now))
 
 
 def _is_allowed(order: Order, host: Host) -> bool:

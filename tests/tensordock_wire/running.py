@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -14,15 +13,16 @@ from providers.gpus import gpu_type
 from providers.simulator.home import Home
 from providers.simulator.machine import HOST, Fate, Launch
 from providers.simulator.nvidia_smi import SCRIPT
+from tests.tensordock_wire.cloud_init import installed_keys, start_script, variables
 from tests.tensordock_wire.lives import VirtualMachine, delay_of
 from tests.tensordock_wire.misfortunes import Word
 from tests.tensordock_wire.orders import SSH, Forward
+from tests.wire.answers import Body
 from tests.wire.machines import RealMachines, new_host_key
 from tests.wire.relays import Relay, free_port
 
 USER = "user"
 _USUAL_GB = 24
-_KEY = re.compile(r"(?:ssh-(?:ed25519|rsa)|ecdsa-sha2-[\w-]+) [A-Za-z0-9+/=]{40,}")
 _MEMORY = re.compile(r"-(\d+)gb$")
 _NO_DRIVER = "#!/bin/sh\necho 'nvidia-smi: command not found' >&2\nexit 127\n"
 
@@ -124,22 +124,14 @@ def _keys(one: VirtualMachine, now: datetime) -> tuple[str, ...]:
 
 
 def keys_of(one: VirtualMachine, ssh_key: str | None) -> tuple[str, ...]:
-    """The keys that a new machine gets, by the field and by cloud-init.
-
-    Nothing of cloud-init is run on this computer: the keys are read out of what it would
-    write into a file called `authorized_keys`.
-    """
+    """The keys that a new machine gets, by the field and by cloud-init."""
     keys = [ssh_key] if ssh_key and Word.KEY_IGNORED not in one.oddities else []
-    text = " ".join(_texts(one.order.cloud_init))
-    if "authorized_keys" in text and Word.CLOUD_INIT_IGNORED not in one.oddities:
-        keys += _KEY.findall(text)
-    return tuple(dict.fromkeys(keys))
+    return tuple(dict.fromkeys([*keys, *installed_keys(_cloud_init(one))]))
 
 
-def _texts(cloud_init: dict[str, object]) -> list[str]:
-    """What is run, or written to be run: other parts of cloud-init do not count."""
-    parts = (cloud_init.get("runcmd", []), cloud_init.get("write_files", []))
-    return [json.dumps(part, ensure_ascii=False) for part in parts]
+def _cloud_init(one: VirtualMachine) -> Body:
+    """What the machine really gets of it."""
+    return {} if Word.CLOUD_INIT_IGNORED in one.oddities else one.order.cloud_init
 
 
 def _fate(one: VirtualMachine, now: datetime) -> Fate:
@@ -163,5 +155,7 @@ def _launch(one: VirtualMachine) -> Launch:
         image=one.order.image,
         host_key=new_host_key(),
         disk_gb=one.order.storage_gb,
+        env=variables(_cloud_init(one)),
+        on_start=start_script(_cloud_init(one)),
         user=USER,
     )
