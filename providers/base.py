@@ -240,6 +240,8 @@ class Capabilities:
     published_ports: bool = True
     templates: bool = False
     balance: bool = False
+    balance_floor: Decimal = Decimal(0)
+    """USD of the balance that nothing new may be rented for."""
     preserves_storage: bool = False
     watchdog: bool = False
     limits: TextLimits = TextLimits()

@@ -82,9 +82,12 @@ class HttpClient:
         within: timedelta,
         query: Mapping[str, str] | None = None,
         body: object = None,
+        form: Mapping[str, str] | None = None,
         most_bytes: int = MEBIBYTE,
     ) -> Answer:
         """Ask once. `path` begins with a slash; `body` is sent as JSON where it is not None.
+
+        `form` is sent as a form; it may hold a credential.
 
         No more than `within` is waited for an answer of `most_bytes`.
 
@@ -93,7 +96,7 @@ class HttpClient:
         """
         try:
             async with asyncio.timeout(within.total_seconds()):
-                return await self._ask(method, path, query, body, most_bytes)
+                return await self._ask(method, path, query, body, form, most_bytes)
         except aiohttp.ClientConnectorError as error:
             raise NotSent(f"The marketplace cannot be reached: {error.strerror}.") from error
         except aiohttp.InvalidURL as error:
@@ -113,6 +116,7 @@ class HttpClient:
         path: str,
         query: Mapping[str, str] | None,
         body: object,
+        form: Mapping[str, str] | None,
         most_bytes: int,
     ) -> Answer:
         async with self._opened().request(
@@ -120,6 +124,7 @@ class HttpClient:
             self._base_url + path,
             params=query,
             json=body,
+            data=form,
             headers=self._headers,
             allow_redirects=False,
             middlewares=[_Once()],

@@ -35,6 +35,24 @@ async def _vastai(options: Options, data_dir: Path, now: Now) -> Provider:  # no
     return await open_vastai(VastaiOptions(options["api_key"].get_secret_value(), **chosen), now)
 
 
+async def _tensordock(options: Options, data_dir: Path, now: Now) -> Provider:  # noqa: ARG001
+    from providers.tensordock import TensordockOptions, TensordockProvider
+
+    known = ("api_url", "default_image", "pace", "balance_floor")
+    secrets = {name: options[name] for name in ("api_token", "auth_id")}
+    told = {name: value and value.get_secret_value() for name, value in secrets.items()}
+    return TensordockProvider(
+        TensordockOptions(**told, **{name: options[name] for name in known}), now
+    )
+
+
+def _tensordock_problems(options: Options) -> Iterator[tuple[str, str]]:
+    for name in ("api_token", "auth_id"):
+        secret = options[name]
+        if secret is not None and not _KEY.fullmatch(secret.get_secret_value()):
+            yield name, "holds characters that no key has"
+
+
 def _vastai_problems(options: Options) -> Iterator[tuple[str, str]]:
     if options["api_key"] is None:
         return
@@ -65,11 +83,13 @@ def _simulator_problems(options: Options) -> Iterator[tuple[str, str]]:
 
 FACTORIES: Mapping[str, Factory] = {
     "vastai": _vastai,
+    "tensordock": _tensordock,
     "simulator": _simulator,
 }
 
 _CHECKS: Mapping[str, Callable[[Options], Iterator[tuple[str, str]]]] = {
     "vastai": _vastai_problems,
+    "tensordock": _tensordock_problems,
     "simulator": _simulator_problems,
 }
 

@@ -64,11 +64,16 @@ def commitment_of(session: Session) -> Commitment | None:
 
 
 def purse_of(
-    provider: str, credit: Credit | None, commitments: Iterable[Commitment], now: datetime
+    provider: str,
+    credit: Credit | None,
+    commitments: Iterable[Commitment],
+    now: datetime,
+    floor: Decimal = Decimal(0),
 ) -> Purse | None:
     """What is known of the provider's account; None where its credit is not known well enough.
 
     The credit is that of its reading: what sessions have cost since then is not off it yet.
+    `floor` is what nothing new may be rented for.
     """
     if credit is None or now - credit.read_at > BELIEVED_FOR:
         return None
@@ -77,7 +82,7 @@ def purse_of(
         for commitment in commitments
         if commitment.provider == provider
     )
-    return Purse(credit.amount, sum(costs, Decimal(0)))
+    return Purse(credit.amount - floor, sum(costs, Decimal(0)))
 
 
 def reservation_cost(offer: Offer, disk_gb: int, reservation: timedelta) -> Decimal:

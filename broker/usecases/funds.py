@@ -38,6 +38,7 @@ class _Teller:
         """As it was last read; a failure leaves it as it is."""
         self.is_read = asyncio.Event()
         """Whether the first reading is over, be it good or bad."""
+        self.floor = door.capabilities.balance_floor
         self._door = door
         self._now = now
         self._is_failing = False
@@ -158,7 +159,7 @@ class Funds:
         now = self._now()
         commitments = [one for key, one in self._commitments.items() if key != without]
         found = {
-            name: purse_of(name, credit, commitments, now)
+            name: purse_of(name, credit, commitments, now, self._tellers[name].floor)
             for name, credit in self._credits().items()
         }
         return {name: purse for name, purse in found.items() if purse is not None}

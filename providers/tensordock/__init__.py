@@ -1,5 +1,9 @@
-"""TensorDock: an account there, by version 2 of its REST API.
+"""TensorDock: an organization there, by version 2 of its REST API.
 
-market ── places                the price list, as offers
-wire, creation, failures        pure: what is said on the wire
+adapter ─┬─ wire, creation, failures        pure: what is said on the wire
+         └─ market ── hosts, places, sizes  the price list, as offers
 """
+
+from providers.tensordock.adapter import TensordockOptions, TensordockProvider
+
+__all__ = ["TensordockOptions", "TensordockProvider"]

@@ -7,7 +7,7 @@ that is odd in itself is no knowledge: it raises `BadResponse` and is never read
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
 from providers.base import BootFailure, Endpoint, Instance, InstanceStatus
@@ -46,21 +46,21 @@ _REASONS = {
 }
 
 
-def parse_instances(payload: object, dedicated: Collection[str] = ()) -> tuple[Instance, ...]:
+def parse_instances(payload: object) -> tuple[Instance, ...]:
     """The machines in the answer of `GET /instances`, without those that are gone.
 
-    `dedicated` are the ids of those that have an address of their own. Raises `BadResponse`
-    unless the list has one of the three known shapes and every row is understood.
+    Raises `BadResponse` unless the list has one of the three known shapes and every row is
+    understood.
     """
     rows = [_flat(row) for row in _rows(payload)]
-    instances = [_instance(row, dedicated) for row in rows if _word(row) not in _GONE]
+    instances = [_instance(row) for row in rows if _word(row) not in _GONE]
     known = tuple(instance for instance in instances if instance is not None)
     if len(known) < len(instances):
         raise BadResponse("The marketplace's list of machines has a row without an id.")
     return known
 
 
-def parse_instance(payload: object, instance_id: str, dedicated: Collection[str] = ()) -> Instance:
+def parse_instance(payload: object, instance_id: str) -> Instance:
     """The answer of `GET /instances/{id}`, which has no envelope, or has one.
 
     Raises `NotFound` where it says that the machine is deleted, and `BadResponse` for anything
@@ -68,7 +68,7 @@ def parse_instance(payload: object, instance_id: str, dedicated: Collection[str]
     """
     envelope = as_row(payload) or {}
     row = _flat(as_row(envelope.get("data")) or envelope)
-    instance = _instance(row, dedicated)
+    instance = _instance(row)
     if instance is None or instance.id != instance_id:
         raise BadResponse("The marketplace's answer is not about the machine that was asked for.")
     if _word(row) in _GONE:
@@ -130,16 +130,16 @@ def _word(row: Row) -> str:
     return _squash(text(row, "status") or "")
 
 
-def _instance(row: Row, dedicated: Collection[str]) -> Instance | None:
+def _instance(row: Row) -> Instance | None:
     """One machine; None where it has no id."""
     instance_id = identity(row, "id")
     if instance_id is None:
         return None
     host = public_host(text(row, "ipaddress"))
     ports = dict(_ports(row, host))
-    ssh = ports.pop(SSH_PORT, None)
-    if ssh is None and host is not None and instance_id in dedicated:
-        ssh = Endpoint(host, SSH_PORT)
+    forwarded = ports.pop(SSH_PORT, None)
+    # An address of its own needs no port forwarded; where it is another's, no login proves it.
+    ssh = forwarded or (Endpoint(host, SSH_PORT) if host else None)
     status = _STATUS.get(_word(row), InstanceStatus.STARTING)
     if status is InstanceStatus.RUNNING and host is None:
         status = InstanceStatus.STARTING
@@ -149,7 +149,7 @@ def _instance(row: Row, dedicated: Collection[str]) -> Instance | None:
         id=instance_id,
         label=label if isinstance(label, str) and label else None,
         status=status,
-        detail=_detail(row, status, ssh),
+        detail=_detail(row, status, is_forwarded=forwarded is not None),
         failure=BootFailure.HOST if status is InstanceStatus.FAILED else None,
         ssh=(ssh,) if ssh else (),
         ssh_user=SSH_USER,
@@ -160,11 +160,11 @@ def _instance(row: Row, dedicated: Collection[str]) -> Instance | None:
     )
 
 
-def _detail(row: Row, status: InstanceStatus, ssh: Endpoint | None) -> str:
+def _detail(row: Row, status: InstanceStatus, *, is_forwarded: bool) -> str:
     """The marketplace's word for the status, and what it leaves unsaid."""
     said = cleaned(row.get("status"))
     reason = _REASONS.get(_word(row))
-    if reason is None and status is InstanceStatus.RUNNING and ssh is None:
+    if reason is None and status is InstanceStatus.RUNNING and not is_forwarded:
         reason = "No port is forwarded to its SSH server"
     if reason is None and status is InstanceStatus.STARTING and _word(row) == "running":
         reason = "It has no address yet"

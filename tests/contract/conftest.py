@@ -16,11 +16,16 @@ from providers.label import Label
 from providers.simulator import Fault, SimulatorOptions, SimulatorProvider, open_simulator
 from providers.simulator.faults import Operation, Word
 from providers.simulator.keeper import LOG_NAME
+from providers.tensordock import TensordockOptions, TensordockProvider
 from providers.vastai import VastaiOptions, VastaiProvider, open_vastai
+from tests.tensordock_wire import Operation as DockOperation
+from tests.tensordock_wire import TensordockWire, open_tensordock_wire
+from tests.tensordock_wire import Word as DockWord
 from tests.vast_wire import Misfortune, VastWire, open_vast_wire
 from tests.vast_wire import Operation as VastOperation
 from tests.vast_wire import Word as VastWord
 
+A_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKHEChAsx0oJYbGcM0Fgyi0e6fIYk9vX3MtVq0tUXq6y me"
 START = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 Open = Callable[[], Awaitable[SimulatorProvider]]
 
@@ -47,7 +52,7 @@ def a_label(session: str = "aaaaaaaaaaaa", *, deployment: str = "depl", attempt:
 
 def a_spec(offer: Offer, label: str | None = None, **fields: Any) -> LaunchSpec:
     """A plain SSH machine."""
-    return replace(LaunchSpec(offer, label or a_label(), public_keys=()), **fields)
+    return replace(LaunchSpec(offer, label or a_label(), public_keys=(A_KEY,)), **fields)
 
 
 async def first_offer(provider: Provider) -> Offer:
@@ -126,6 +131,34 @@ class VastaiScene:
         self.wire.misfortunes.add(Misfortune(VastWord.HANGS, VastOperation.SHOW, times=calls))
 
 
+@dataclass
+class TensordockScene:
+    """An organization at the wire-level simulator of TensorDock, without SSH."""
+
+    provider: TensordockProvider
+    wire: TensordockWire
+    clock: Clock
+
+    def let_boot(self) -> None:
+        self.clock.forward(600)
+
+    def fail(self, operation: str) -> None:
+        failures = {
+            # Any other failure of a creation leaves open whether a machine was made.
+            "create": Misfortune(DockWord.NO_NODES),
+            "list": Misfortune(DockWord.ERROR),
+            "get": Misfortune(DockWord.ERROR, DockOperation.SHOW),
+            "destroy": Misfortune(DockWord.ERROR, DockOperation.DESTROY),
+        }
+        self.wire.misfortunes.add(failures[operation])
+
+    def lose_reply(self, operation: str) -> None:
+        self.wire.misfortunes.add(Misfortune(DockWord.REPLY_RESET, DockOperation(operation)))
+
+    def stall(self, calls: int) -> None:
+        self.wire.misfortunes.add(Misfortune(DockWord.HANGS, DockOperation.SHOW, times=calls))
+
+
 @pytest.fixture
 def clock() -> Clock:
     """The time of the simulated market."""
@@ -157,10 +190,31 @@ async def vastai(vast_wire: VastWire, clock: Clock) -> AsyncIterator[VastaiProvi
     await provider.close()
 
 
-@pytest.fixture(params=["simulator", "vastai"])
+@pytest.fixture
+async def tensordock_wire(tmp_path: Path, clock: Clock) -> AsyncIterator[TensordockWire]:
+    """The API of TensorDock on loopback, without SSH, by the clock of this test."""
+    async with open_tensordock_wire(tmp_path / "tensordock", now=clock, ssh=False) as wire:
+        yield wire
+
+
+@pytest.fixture
+async def tensordock(
+    tensordock_wire: TensordockWire, clock: Clock
+) -> AsyncIterator[TensordockProvider]:
+    """The organization there, asked without pauses."""
+    wire = tensordock_wire
+    options = TensordockOptions(wire.api_token, wire.url, wire.auth_id, pace=0)
+    provider = TensordockProvider(options, clock)
+    yield provider
+    await provider.close()
+
+
+@pytest.fixture(params=["simulator", "vastai", "tensordock"])
 def scene(request: pytest.FixtureRequest, clock: Clock) -> Scene:
     """Every adapter in turn."""
     provider = request.getfixturevalue(request.param)
+    if isinstance(provider, TensordockProvider):
+        return TensordockScene(provider, request.getfixturevalue("tensordock_wire"), clock)
     if isinstance(provider, VastaiProvider):
         return VastaiScene(provider, request.getfixturevalue("vast_wire"), clock)
     return SimulatorScene(provider, clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from decimal import Decimal
 
 import pytest
 
@@ -52,7 +53,9 @@ async def test_a_made_instance_is_in_the_list_at_once(scene: Scene) -> None:
     (listed,) = await scene.provider.list_instances()
     assert (listed.id, listed.label) == (made.id, a_label())
     if listed.price_per_hour is not None:
-        assert round(listed.price_per_hour, 6) == round(offer.price_with_disk(60), 6)
+        difference = listed.price_per_hour / offer.price_with_disk(60) - 1
+        # A list of prices tells nearly what is charged, a live market exactly that.
+        assert abs(difference) <= (Decimal("1e-6") if offer.exclusive else Decimal("0.1"))
     assert listed.created_at is None or listed.created_at.utcoffset() is not None
     assert (await scene.provider.get(made.id)).id == made.id
 
@@ -60,9 +63,9 @@ async def test_a_made_instance_is_in_the_list_at_once(scene: Scene) -> None:
 async def test_an_instance_starts_and_then_runs_where_it_says(scene: Scene) -> None:
     """An address is told when there is one, and that of a published port beside it."""
     offer = await first_offer(scene.provider)
-    made = await scene.provider.create(
-        a_spec(offer, launch_mode=LaunchMode.ENTRYPOINT, ports=(8000,))
-    )
+    can_serve = LaunchMode.ENTRYPOINT in scene.provider.capabilities.launch_modes
+    mode = LaunchMode.ENTRYPOINT if can_serve else LaunchMode.SSH
+    made = await scene.provider.create(a_spec(offer, launch_mode=mode, ports=(8000,)))
     assert made.status is InstanceStatus.STARTING
 
     scene.let_boot()
@@ -98,6 +101,8 @@ async def test_an_unknown_instance_is_not_found(scene: Scene, instance_id: str) 
 async def test_a_rented_offer_is_gone_until_its_instance_is(scene: Scene) -> None:
     """Nobody can rent it twice, and the market does not show it."""
     offer = await first_offer(scene.provider)
+    if not offer.exclusive:
+        pytest.skip("one listing stands for many machines here")
     made = await scene.provider.create(a_spec(offer))
 
     with pytest.raises(OfferGone):
@@ -116,6 +121,8 @@ async def test_a_rented_offer_is_gone_until_its_instance_is(scene: Scene) -> Non
 async def test_of_many_who_want_one_offer_one_gets_it(scene: Scene) -> None:
     """The others are told that it is gone, and nothing was made for them."""
     offer = await first_offer(scene.provider)
+    if not offer.exclusive:
+        pytest.skip("one listing stands for many machines here")
     wishes = (a_spec(offer, a_label(attempt=n)) for n in range(1, 10))
 
     answers = await asyncio.gather(
@@ -132,7 +139,7 @@ async def test_a_refused_creation_makes_nothing(scene: Scene) -> None:
         offer for offer in (await scene.provider.list_offers()).offers if offer.max_disk_gb
     )
 
-    with pytest.raises(InvalidRequest):
+    with pytest.raises((InvalidRequest, OfferGone)):
         await scene.provider.create(a_spec(offer, disk_gb=(offer.max_disk_gb or 0) + 1))
 
     assert await labels(scene) == []
@@ -191,7 +198,8 @@ async def test_a_failed_look_at_a_gone_instance_proves_nothing(scene: Scene) -> 
 
 async def test_other_peoples_instances_are_listed_too(scene: Scene) -> None:
     """Also those without a label of ours: whoever sweeps has to know what it leaves alone."""
-    one, two, three, *_ = (await scene.provider.list_offers()).offers
+    apart = {offer.gpu_type: offer for offer in (await scene.provider.list_offers()).offers}
+    one, two, three, *_ = apart.values()
     foreign = a_label(deployment="another")
     for offer, label in ((one, a_label()), (two, foreign), (three, "my own box")):
         await scene.provider.create(a_spec(offer, label))

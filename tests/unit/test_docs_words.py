@@ -113,7 +113,12 @@ def _vastai() -> Capabilities:
 def test_every_capability_is_explained_and_who_has_it(column: int, has: Capabilities) -> None:
     """As `GET /api/v1/providers` shows them."""
     table = {coded(row[0])[0]: row[column] for row in _table(PROVIDERS, "## Capabilities")}
-    shown = {field.name for field in fields(Capabilities)} - {"settle", "direct_proof", "limits"}
+    shown = {field.name for field in fields(Capabilities)} - {
+        "settle",
+        "direct_proof",
+        "limits",
+        "balance_floor",
+    }
 
     assert set(table) == shown
     assert coded(table.pop("launch_modes")) == sorted(has.launch_modes)

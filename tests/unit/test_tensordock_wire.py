@@ -27,9 +27,9 @@ from tests.unit.vastai_rows import anything, rows_like
 HOST = "203.0.113.71"
 
 
-def read(dedicated: tuple[str, ...] = (), **changes: Any) -> Instance:
+def read(**changes: Any) -> Instance:
     """The machine in an answer with these changes."""
-    return parse_instance(a_machine(**changes), MACHINE, dedicated)
+    return parse_instance(a_machine(**changes), MACHINE)
 
 
 def nested(row: dict[str, Any]) -> dict[str, Any]:
@@ -169,16 +169,14 @@ def test_running_without_an_address_is_not_yet_running(address: object) -> None:
         [{"protocol": "udp", "internal_port": 22, "external_port": 20456}],
     ],
 )
-def test_port_22_is_not_taken_for_granted(forwards: object) -> None:
-    """At a shared address it is another's; only a machine with its own address has it."""
-    assert read(portForwards=forwards).ssh == ()
-    assert read(dedicated=("other",), portForwards=forwards).ssh == ()
-    assert read(dedicated=(MACHINE,), portForwards=forwards).ssh == (Endpoint(HOST, 22),)
+def test_an_address_without_a_forwarded_port_may_be_of_its_own(forwards: object) -> None:
+    """No answer tells whose port 22 it is: only a login does."""
+    assert read(portForwards=forwards).ssh == (Endpoint(HOST, 22),)
 
 
 def test_a_forwarded_port_wins_over_an_address_of_its_own() -> None:
     """Both may be told."""
-    assert read(dedicated=(MACHINE,)).ssh == (Endpoint(HOST, 20456),)
+    assert read().ssh == (Endpoint(HOST, 20456),)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +217,7 @@ def test_a_list_tells_the_addresses_too() -> None:
     """One list serves a whole fleet."""
     [payload, *_] = in_shapes(a_machine(portForwards=[]))
 
-    assert parse_instances(payload, {MACHINE})[0].ssh == (Endpoint(HOST, 22),)
+    assert parse_instances(payload)[0].ssh == (Endpoint(HOST, 22),)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +325,7 @@ def test_the_balance_is_asked_beside_the_configured_address(
 def test_no_row_raises_anything_but_our_errors(row: dict[str, Any]) -> None:
     """Any field may hold anything."""
     with suppress(ProviderError):
-        instance = parse_instance(row, MACHINE, {MACHINE})
+        instance = parse_instance(row, MACHINE)
         assert instance.ssh or instance.status is not InstanceStatus.RUNNING
         assert len(instance.detail) <= 300
 

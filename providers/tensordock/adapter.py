@@ -1,0 +1,222 @@
+"""A TensorDock organization as a provider: thin calls, read in the pure modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+
+from providers.base import (
+    Capabilities,
+    Instance,
+    InstanceStatus,
+    LaunchMode,
+    LaunchSpec,
+    OfferList,
+)
+from providers.errors import (
+    BadResponse,
+    NotFound,
+    OutcomeUnknown,
+    ProviderError,
+    RateLimited,
+    Unavailable,
+)
+from providers.http import MEBIBYTE, Answer, HttpClient, NotSent
+from providers.pacing import Lane, Pacer
+from providers.tensordock.creation import TEXT_LIMITS, images_for, present_creation
+from providers.tensordock.failures import (
+    ImageRefused,
+    NothingThere,
+    created_id,
+    payload_of,
+    require_accepted,
+)
+from providers.tensordock.hosts import Host, parse_hosts
+from providers.tensordock.market import PROVIDER, parse_market
+from providers.tensordock.wire import (
+    legacy_address,
+    parse_balance,
+    parse_instance,
+    parse_instances,
+    present_credentials,
+)
+
+_SETTLE = timedelta(minutes=2)
+_SHORTEST_SETTLE = timedelta(seconds=1)
+_READ_WITHIN = timedelta(seconds=25)
+_DESTROY_WITHIN = timedelta(seconds=60)
+_CREATE_WITHIN = timedelta(seconds=120)
+_CREATE_PATIENCE = timedelta(seconds=20)
+_LARGE = 16 * MEBIBYTE
+
+_DESTROY, _OTHER = "destroy", "other"
+_OTHER_SECONDS, _DESTROY_SECONDS = 1.0, 2.0
+"""Between two calls of a lane at pace 1: together fewer than the hundred a minute allowed."""
+_CALLS_AT_ONCE = 8
+_USUAL_WAIT = timedelta(seconds=30)
+_QUICK_WAIT = timedelta(seconds=1)
+"""The longest wait at pace 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensordockOptions:
+    """One organization."""
+
+    api_token: str = field(repr=False)
+    api_url: str
+    """Of version 2 of the API: it ends with `/v2`."""
+    auth_id: str | None = field(default=None, repr=False)
+    """The authorization id: without it the balance cannot be asked for."""
+    default_image: str = "ubuntu2404"
+    pace: float = 1.0
+    """Multiplies the intervals between calls; 0 is without any."""
+    balance_floor: Decimal = Decimal(5)
+    """USD that are not spent: the marketplace stops every machine when nearly nothing is left."""
+
+
+class TensordockProvider:
+    """One TensorDock organization. Nothing is asked before the first call."""
+
+    def __init__(self, options: TensordockOptions, now: Callable[[], datetime]) -> None:
+        self._options = options
+        self._now = now
+        self._http = HttpClient(
+            options.api_url,
+            {"Authorization": f"Bearer {options.api_token}", "Accept": "application/json"},
+        )
+        legacy = legacy_address(options.api_url)
+        self._legacy = HttpClient(legacy, {}) if legacy and options.auth_id else None
+        self._pacer = Pacer(
+            {
+                _OTHER: Lane(_seconds(_OTHER_SECONDS * options.pace), _CALLS_AT_ONCE),
+                _DESTROY: Lane(_seconds(_DESTROY_SECONDS * options.pace), _CALLS_AT_ONCE),
+            }
+        )
+
+    @property
+    def name(self) -> str:
+        return PROVIDER
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(
+            launch_modes=frozenset({LaunchMode.SSH}),
+            settle=max(_SETTLE * self._options.pace, _SHORTEST_SETTLE),
+            direct_proof=True,
+            custom_image=False,
+            balance=self._legacy is not None,
+            balance_floor=self._options.balance_floor,
+            limits=TEXT_LIMITS,
+        )
+
+    async def list_offers(self) -> OfferList:
+        sites = await self._read("/locations")
+        hosts: tuple[Host, ...] = ()
+        # What the hosts still have makes the list better; the list alone is enough.
+        with suppress(ProviderError):
+            hosts = parse_hosts(await self._read("/hostnodes"))
+        return parse_market(sites, self._now(), hosts)
+
+    async def create(self, spec: LaunchSpec) -> Instance:
+        *others, last = images_for(spec.image or self._options.default_image)
+        for image in others:
+            with suppress(ImageRefused):
+                return await self._create_with(spec, image)
+        return await self._create_with(spec, last)
+
+    async def list_instances(self) -> Sequence[Instance]:
+        return parse_instances(await self._read("/instances"))
+
+    async def get(self, instance_id: str) -> Instance:
+        try:
+            payload = await self._read(f"/instances/{_known(instance_id)}")
+        except NothingThere as error:
+            raise await self._meant(error, instance_id) from error
+        return parse_instance(payload, instance_id)
+
+    async def destroy(self, instance_id: str) -> None:
+        path = f"/instances/{_known(instance_id)}"
+        async with self._pacer.turn(_DESTROY):
+            answer = await self._http.request("DELETE", path, within=_DESTROY_WITHIN)
+        try:
+            self._accepted(answer)
+        except NothingThere as error:
+            raise await self._meant(error, instance_id) from error
+
+    async def balance(self) -> Decimal:
+        if self._legacy is None or self._options.auth_id is None:
+            raise Unavailable("The balance is told for an authorization id only.")
+        form = present_credentials(self._options.auth_id, self._options.api_token)
+        async with self._pacer.turn(_OTHER):
+            answer = await self._legacy.request(
+                "POST", "/billing/balance", within=_READ_WITHIN, form=form
+            )
+        return parse_balance(self._payload(_OTHER, answer))
+
+    async def close(self) -> None:
+        await self._http.close()
+        if self._legacy is not None:
+            await self._legacy.close()
+
+    async def _create_with(self, spec: LaunchSpec, image: str) -> Instance:
+        body = present_creation(spec, image)
+        send = partial(self._http.request, "POST", "/instances", within=_CREATE_WITHIN, body=body)
+        try:
+            async with self._pacer.turn(_OTHER, patience=_CREATE_PATIENCE):
+                answer = await send()
+        except NotSent:
+            raise
+        except (Unavailable, BadResponse) as error:
+            raise OutcomeUnknown(str(error)) from error
+        instance_id = created_id(answer, self._now(), secret=self._options.api_token)
+        return Instance(instance_id, spec.label, InstanceStatus.STARTING)
+
+    async def _read(self, path: str) -> object:
+        async with self._pacer.turn(_OTHER):
+            answer = await self._http.request("GET", path, within=_READ_WITHIN, most_bytes=_LARGE)
+        return self._payload(_OTHER, answer)
+
+    def _payload(self, lane: str, answer: Answer) -> object:
+        token = self._options.api_token
+        try:
+            return payload_of(answer, self._now(), default_wait=self._wait, secret=token)
+        except RateLimited as error:
+            raise self._rest(lane, error) from error
+
+    def _accepted(self, answer: Answer) -> None:
+        token = self._options.api_token
+        try:
+            require_accepted(answer, self._now(), default_wait=self._wait, secret=token)
+        except RateLimited as error:
+            raise self._rest(_DESTROY, error) from error
+
+    @property
+    def _wait(self) -> timedelta:
+        return _USUAL_WAIT * self._options.pace
+
+    def _rest(self, lane: str, refused: RateLimited) -> RateLimited:
+        """Leave this kind of call alone for as long as the marketplace asks."""
+        wait = refused.retry_after or timedelta()
+        wait = wait if self._options.pace else min(wait, _QUICK_WAIT)
+        self._pacer.postpone(lane, wait)
+        return RateLimited(str(refused), retry_after=wait)
+
+    async def _meant(self, error: NothingThere, instance_id: str) -> ProviderError:
+        """An address where nothing is, and a list without the machine: together they say it."""
+        listed = {instance.id for instance in await self.list_instances()}
+        return error if instance_id in listed else NotFound()
+
+
+def _known(instance_id: str) -> str:
+    """The id, if one of theirs can look so; raises `NotFound` for what is none."""
+    if not instance_id or not instance_id.replace("-", "").isalnum() or not instance_id.isascii():
+        raise NotFound("There is no such machine.")
+    return instance_id
+
+
+def _seconds(seconds: float) -> timedelta:
+    return timedelta(seconds=seconds)
