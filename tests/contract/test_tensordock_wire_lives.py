@@ -122,6 +122,18 @@ async def test_a_new_machine_can_come_out_wrong(
     assert told == (await customer.show(machine))[field]
 
 
+async def test_a_machine_can_be_unreachable_for_a_while(customer: Customer, clock: Clock) -> None:
+    """Nothing of it answers from `delay` on, and then it does again."""
+    customer.wire.misfortunes.add(Misfortune(Word.UNREACHABLE, delay=MINUTE, until=MINUTE))
+    made_at = clock.now
+    machine = customer.wire.machine(await customer.rent())
+    lost_at, back_at = made_at + MINUTE, made_at + 2 * MINUTE
+
+    assert (machine.ssh_at, lost_at) == machine.up_span(made_at)
+    assert (back_at, None) == machine.up_span(lost_at)
+    assert (back_at, None) == machine.up_span(back_at + MINUTE)
+
+
 async def test_a_misfortune_can_be_bound_to_a_place(customer: Customer, clock: Clock) -> None:
     """Machines elsewhere do not have it."""
     elsewhere = Misfortune(Word.STOPPED, place="elsewhere", times=9)

@@ -12,7 +12,7 @@ import pytest
 from broker.clock import utcnow
 from providers.simulator.keeper import LOG_NAME
 from tests.contract.tensordock_customers import INSTALL_KEY, Customer, customer_of
-from tests.tensordock_wire import Misfortune, Timeline, Word
+from tests.tensordock_wire import Misfortune, Word
 from tests.waiting import eventually
 
 
@@ -106,15 +106,3 @@ async def test_nothing_answers_of_a_machine_that_is_stopped(customer: Customer) 
         return await customer.attempt(machine, "true") is None
 
     await eventually(look)
-
-
-async def test_a_machine_is_unreachable_for_a_while(tmp_path: Path) -> None:
-    """And then answers again."""
-    timeline = Timeline(address=timedelta(), ssh=timedelta(seconds=0.2))
-    async with customer_of(tmp_path, utcnow, timeline=timeline) as customer:
-        lost = Misfortune(Word.UNREACHABLE, delay=timedelta(), until=timedelta(seconds=0.5))
-        customer.wire.misfortunes.add(lost)
-        machine = await customer.rent()
-
-        assert await customer.attempt(machine, "true") is None
-        assert (0, "in\n") == await customer.run(machine, "echo in")
