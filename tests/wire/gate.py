@@ -32,7 +32,7 @@ class Call:
     """Parsed JSON; None where there is none."""
     at: datetime
     operation: str
-    status: int | None = None
+    status: int | None = field(default=None, compare=False)
     """What was answered; None while nothing was, and where a misfortune kept the answer away."""
 
 
