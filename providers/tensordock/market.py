@@ -32,7 +32,7 @@ DEDICATED_IP = "useDedicatedIp"
 
 _MOST_GPUS = 16
 """In one machine; a site that claims more has counted several hosts."""
-_DATACENTER_TIER = 3
+_PROFESSIONAL_TIER = 1
 _MEMORY = re.compile(r"(\d{1,3}) ?gb\b", re.IGNORECASE)
 _SEPARATOR = "_"
 
@@ -216,10 +216,8 @@ def _offer(listing: _Listing, count: int, machine: _Machine, now: datetime) -> O
 
 
 def _verified(tier: int | None) -> bool | None:
-    """A datacenter is vouched for, a home is not; between them the marketplace says nothing."""
-    if tier is None or 0 < tier < _DATACENTER_TIER:
-        return None
-    return tier >= _DATACENTER_TIER
+    """A home is told from all others, whose GPUs nobody takes back."""
+    return None if tier is None else tier >= _PROFESSIONAL_TIER
 
 
 def _prices(row: Row) -> _Prices | None:

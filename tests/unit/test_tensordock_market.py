@@ -57,6 +57,7 @@ def test_a_model_becomes_offers_of_one_to_its_ceiling() -> None:
         exclusive=False,
         least_disk_gb=100,
         max_disk_gb=30200,
+        verified=True,
         prior=0.3,
     )
     assert parse_traits(four.traits) == Size(32, 128)
@@ -316,9 +317,9 @@ def test_a_place_is_told_as_people_know_it(
 
 
 @pytest.mark.parametrize(
-    ("tier", "expected"), [(0, False), (1, None), (2, None), (3, True), (4, True), ("x", None)]
+    ("tier", "expected"), [(0, False), (1, True), (2, True), (3, True), (4, True), ("x", None)]
 )
-def test_a_datacenter_is_vouched_for_and_a_home_is_not(tier: object, expected: object) -> None:
+def test_everybody_but_a_home_is_vouched_for(tier: object, expected: object) -> None:
     """Between them nothing is said."""
     assert parse_market(sites(a_site(tier=tier)), NOW).offers[0].verified is expected
 
