@@ -80,7 +80,7 @@ def test_the_documented_machine_is_read() -> None:
     [shown] = examples("GET /api/v2/instances/{id}")
     machine = parse_instance(shown, "string")
 
-    assert (machine.status, machine.ssh) == (InstanceStatus.STARTING, ())
+    assert (machine.status, machine.ports) == (InstanceStatus.STARTING, {})
 
 
 def test_every_documented_creation_names_its_machine() -> None:
