@@ -13,6 +13,7 @@ from broker.decide.funds import Commitment, Credit, Purse, commitment_of, purse_
 from broker.model import Change, Session
 from broker.store import Store
 from broker.usecases.doors import Door
+from broker.usecases.patience import FirstPatience
 from broker.usecases.single_flight import SingleFlight
 from providers.errors import ProviderError, RateLimited
 
@@ -95,7 +96,7 @@ class Funds:
             name: _Teller(door, now) for name, door in doors.items() if door.capabilities.balance
         }
         self._commitments: dict[str, Commitment] = {}
-        self._patience_ends: float | None = None
+        self._patience = FirstPatience(_FIRST_PATIENCE)
 
     async def load(self) -> None:
         """Know what the live sessions cost."""
@@ -109,15 +110,7 @@ class Funds:
 
     async def ready(self) -> None:
         """Wait for the first readings, a few seconds at most after the first such wait."""
-        unread = [one.is_read for one in self._tellers.values() if not one.is_read.is_set()]
-        if not unread:
-            return
-        if self._patience_ends is None:
-            self._patience_ends = asyncio.get_running_loop().time() + _FIRST_PATIENCE
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._patience_ends):
-                for is_read in unread:
-                    await is_read.wait()
+        await self._patience.wait_for(teller.is_read for teller in self._tellers.values())
 
     async def look_again(self) -> bool:
         """Read credits that are not quite fresh, and wait for a few seconds.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -40,6 +39,7 @@ from broker.store import Store
 from broker.usecases.claims import Claims
 from broker.usecases.doors import Door, misnamed_provider
 from broker.usecases.feed import Ages, Feed, Snapshot
+from broker.usecases.patience import FirstPatience
 from broker.usecases.readings import Reading, is_ok, reading_of, state_of, warnings_of
 from providers.base import Capabilities, Offer, Template
 
@@ -85,7 +85,7 @@ class Inventory:
         self._last_seen: dict[str, datetime] = {}
         self._view = View()
         self._view_key: tuple[object, ...] = ()
-        self._patience_ends: float | None = None
+        self._patience = FirstPatience(_FIRST_PATIENCE)
 
     async def load(self) -> None:
         """Remember the failures of the last hour."""
@@ -108,15 +108,7 @@ class Inventory:
 
     async def ready(self) -> None:
         """Wait for the first readings, a few seconds at most after the first such wait."""
-        unread = [feed.is_read for feed in self._feeds.values() if not feed.is_read.is_set()]
-        if not unread:
-            return
-        if self._patience_ends is None:
-            self._patience_ends = asyncio.get_running_loop().time() + _FIRST_PATIENCE
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._patience_ends):
-                for is_read in unread:
-                    await is_read.wait()
+        await self._patience.wait_for(feed.is_read for feed in self._feeds.values())
 
     async def close(self) -> None:
         """End the readings that are under way."""
