@@ -14,6 +14,11 @@ from datetime import timedelta
 
 from providers.errors import RateLimited
 
+_QUICK_WAIT = timedelta(seconds=1)
+"""The longest rest at pace 0."""
+_LONGEST_REST = timedelta(minutes=1)
+"""A lane that rests for longer would hold up the destructions that wait in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lane:
@@ -51,6 +56,18 @@ class Pacer:
     def postpone(self, lane: str, wait: timedelta) -> None:
         """Start no call in `lane` before `wait` is over: the marketplace asks for it."""
         self._lanes[lane].postpone(wait)
+
+    def heed(self, lane: str, refused: RateLimited, *, pace: float) -> RateLimited:
+        """Leave `lane` alone for as long as a refusal asks; the refusal to raise.
+
+        At pace 0 that is a moment. A long rest is left to whoever called, who is told of it.
+        """
+        wait = refused.retry_after or timedelta()
+        if wait > _LONGEST_REST:
+            return refused
+        wait = wait if pace else min(wait, _QUICK_WAIT)
+        self.postpone(lane, wait)
+        return RateLimited(str(refused), retry_after=wait)
 
 
 class _Spacing:

@@ -58,8 +58,6 @@ _OTHER_SECONDS, _DESTROY_SECONDS = 1.0, 2.0
 """Between two calls of a lane at pace 1: together fewer than the hundred a minute allowed."""
 _CALLS_AT_ONCE = 8
 _USUAL_WAIT = timedelta(seconds=30)
-_QUICK_WAIT = timedelta(seconds=1)
-"""The longest wait at pace 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,25 +183,18 @@ class TensordockProvider:
         try:
             return payload_of(answer, self._now(), default_wait=self._wait, secret=token)
         except RateLimited as error:
-            raise self._rest(lane, error) from error
+            raise self._pacer.heed(lane, error, pace=self._options.pace) from error
 
     def _accepted(self, answer: Answer) -> None:
         token = self._options.api_token
         try:
             require_accepted(answer, self._now(), default_wait=self._wait, secret=token)
         except RateLimited as error:
-            raise self._rest(_DESTROY, error) from error
+            raise self._pacer.heed(_DESTROY, error, pace=self._options.pace) from error
 
     @property
     def _wait(self) -> timedelta:
         return _USUAL_WAIT * self._options.pace
-
-    def _rest(self, lane: str, refused: RateLimited) -> RateLimited:
-        """Leave this kind of call alone for as long as the marketplace asks."""
-        wait = refused.retry_after or timedelta()
-        wait = wait if self._options.pace else min(wait, _QUICK_WAIT)
-        self._pacer.postpone(lane, wait)
-        return RateLimited(str(refused), retry_after=wait)
 
     async def _meant(self, error: NothingThere, instance_id: str) -> ProviderError:
         """An address where nothing is, and a list without the machine: together they say it."""

@@ -77,10 +77,6 @@ _LONGEST_ID = 18
 
 _USUAL_WAIT = timedelta(seconds=5)
 """Where a refusal for coming too early names none, at pace 1."""
-_QUICK_WAIT = timedelta(seconds=1)
-"""The longest wait at pace 0."""
-_LONGEST_REST = timedelta(minutes=1)
-"""Who asks for a longer one is not waited for: the caller is told."""
 
 Send = Callable[[], Awaitable[Answer]]
 
@@ -272,16 +268,7 @@ class VastaiProvider:
         try:
             return payload_of(answer, self._now(), default_wait=wait, secret=self._options.api_key)
         except RateLimited as error:
-            raise self._rest(call, error) from error
-
-    def _rest(self, call: Call, refused: RateLimited) -> RateLimited:
-        """Leave this kind of call alone for as long as the marketplace asks."""
-        wait = refused.retry_after or timedelta()
-        if wait > _LONGEST_REST:
-            return refused
-        wait = wait if self._options.pace else min(wait, _QUICK_WAIT)
-        self._pacer.postpone(call, wait)
-        return RateLimited(str(refused), retry_after=wait)
+            raise self._pacer.heed(call, error, pace=self._options.pace) from error
 
 
 def _number(instance_id: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -155,3 +156,26 @@ async def test_a_postponed_lane_rests_and_the_others_do_not() -> None:
 
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "pace", "told", "rests"),
+    [
+        (timedelta(seconds=30), 1, timedelta(seconds=30), True),
+        (timedelta(seconds=30), 0, timedelta(seconds=1), True),
+        (timedelta(hours=1), 1, timedelta(hours=1), False),
+        (timedelta(hours=1), 0, timedelta(hours=1), False),
+    ],
+)
+async def test_a_refusal_is_heeded_as_far_as_it_is_bearable(
+    asked: timedelta, pace: float, told: timedelta, rests: bool
+) -> None:
+    """Whoever is told of a long rest decides; the lane goes on."""
+    pacer = paced()
+
+    refused = pacer.heed("other", RateLimited("too soon", retry_after=asked), pace=pace)
+
+    assert (str(refused), refused.retry_after) == ("too soon", told)
+    with pytest.raises(RateLimited) if rests else nullcontext():
+        async with pacer.turn("other", patience=timedelta(milliseconds=500)):
+            pass
