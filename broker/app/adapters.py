@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from broker.clock import utcnow
 from broker.config import Problem, Settings
 from broker.errors import StartupError
 from providers.base import Provider
@@ -24,7 +24,9 @@ def provider_problems(settings: Settings) -> Iterator[Problem]:
             yield Problem(f"providers.{name}.{key}", message)
 
 
-async def open_providers(settings: Settings, data_dir: Path) -> dict[str, Provider]:
+async def open_providers(
+    settings: Settings, data_dir: Path, now: Callable[[], datetime]
+) -> dict[str, Provider]:
     """The adapters of all enabled providers; raises StartupError where one is not to be had."""
     opened = {}
     for name in settings.enabled_providers:
@@ -32,7 +34,7 @@ async def open_providers(settings: Settings, data_dir: Path) -> dict[str, Provid
             log.warning("%s is configured, but this version has no adapter for it.", name)
             continue
         try:
-            opened[name] = await open_provider(name, _options(settings, name), data_dir, utcnow)
+            opened[name] = await open_provider(name, _options(settings, name), data_dir, now)
         except ProviderError as error:
             raise StartupError(f"The provider {name} cannot be opened: {error}") from error
     if not opened:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -71,21 +71,24 @@ class Parts:
 
 
 @asynccontextmanager
-async def built(settings: Settings) -> AsyncIterator[Parts]:
-    """The broker put together, with nothing running yet; taken apart in reverse at the end."""
+async def built(settings: Settings, now: Callable[[], datetime] = utcnow) -> AsyncIterator[Parts]:
+    """The broker put together, with nothing running yet; taken apart in reverse at the end.
+
+    `now` is the clock that all its parts go by.
+    """
     async with AsyncExitStack() as stack:
         prepare_data_dir(settings.data_dir)
         key = sealing_key(settings.data_dir)
-        store = await Store.open(settings.database.url, key=key, now=utcnow())
+        store = await Store.open(settings.database.url, key=key, now=now())
         stack.push_async_callback(store.close)
         deployment = await ensure_deployment(
             store, settings.data_dir, settings.lifecycle.deployment_id
         )
         part = deployment_part(deployment.id)
-        providers = await open_providers(settings, settings.data_dir)
+        providers = await open_providers(settings, settings.data_dir, now)
         spending = Spending(await store.accruals(), await store.open_ids())
         metrics = Metrics(providers, spending)
-        tools = _tools(settings, store, providers, metrics, part)
+        tools = _tools(settings, store, providers, metrics, part, now)
         for door in tools.doors.values():
             stack.push_async_callback(door.close)
         for fleet in tools.fleets.values():
@@ -110,7 +113,7 @@ async def built(settings: Settings) -> AsyncIterator[Parts]:
             opening=Opening(tools, workers, Repeating(tools, rekeying)),
             sessions=Sessions(tools, workers),
             rekeying=rekeying,
-            receipts=Receipts(store, now=utcnow),
+            receipts=Receipts(store, now=now),
             authorized=authorized,
             watchdogs=Watchdogs(tools, access),
             idle=IdleWatch(tools, workers, access),
@@ -124,28 +127,29 @@ def _tools(
     providers: Mapping[str, Provider],
     metrics: Metrics,
     deployment: str,
+    now: Callable[[], datetime],
 ) -> Tools:
-    doors = {name: Door(one, metrics, now=utcnow) for name, one in providers.items()}
+    doors = {name: Door(one, metrics, now=now) for name, one in providers.items()}
     inventory = Inventory(
         doors,
         store,
         cache_ttl=settings.inventory.cache_ttl,
         backoff_ttl=settings.inventory.backoff_ttl,
-        now=utcnow,
+        now=now,
     )
-    funds = Funds(doors, store, now=utcnow)
+    funds = Funds(doors, store, now=now)
     keyring = Keyring(own_key(settings.data_dir))
     return Tools(
         store=store,
         journal=Journal(store, [metrics, inventory, funds, keyring]),
         doors=doors,
-        fleets={name: Fleet(door, now=utcnow) for name, door in doors.items()},
+        fleets={name: Fleet(door, now=now) for name, door in doors.items()},
         inventory=inventory,
         funds=funds,
-        templates=Templates(doors, now=utcnow),
+        templates=Templates(doors, now=now),
         keyring=keyring,
         rules=_rules(settings, deployment),
-        now=utcnow,
+        now=now,
     )
 
 

@@ -99,7 +99,7 @@ async def cleanup_orphans(
     prepare_data_dir(settings.data_dir)
     chosen = settings.lifecycle.deployment_id or read_deployment_id(settings.data_dir)
     ours = deployment_part(chosen) if chosen else None
-    providers = await open_providers(settings, settings.data_dir)
+    providers = await open_providers(settings, settings.data_dir, utcnow)
     if provider is not None and provider not in providers:
         raise StartupError(f"Provider {provider} is not configured.")
     rows: list[CleanupRow] = []

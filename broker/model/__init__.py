@@ -31,6 +31,7 @@ from broker.model.words import (
     Status,
     StoragePolicy,
     Wanted,
+    Witness,
     WorkloadType,
 )
 
@@ -62,5 +63,6 @@ __all__ = [
     "Wanted",
     "Warned",
     "Watch",
+    "Witness",
     "WorkloadType",
 ]

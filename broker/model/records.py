@@ -175,3 +175,4 @@ class Watch:
     idle_since: datetime | None
     lost_since: datetime | None
     warned_for: datetime | None
+    held_until: datetime | None = None

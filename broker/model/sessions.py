@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from broker.model.requests import Request
-from broker.model.words import FINAL, Outcome, Reason, Status, Wanted
+from broker.model.words import FINAL, Outcome, Reason, Status, Wanted, Witness
 from providers.base import Endpoint, Offer
 
 
@@ -53,8 +53,12 @@ class Attempt:
     """The first attempt to destroy."""
     destroy_accepted_at: datetime | None = None
     """The provider's acceptance of the destruction."""
+    absent_at: datetime | None = None
+    """The first of the two observations that the instance is gone."""
+    absent_by: Witness | None = None
     gone_at: datetime | None = None
-    """The instant of the proof that the instance is gone."""
+    """The instant of the proof that the instance is gone: the second observation."""
+    gone_by: Witness | None = None
     ended_at: datetime | None = None
     outcome: Outcome | None = None
     tombstone_until: datetime | None = None
@@ -109,6 +113,10 @@ class Session:
     idle_since: datetime | None = None
     warned_for: datetime | None = None
     """The `expires_at` whose approach was already announced."""
+    held_until: datetime | None = None
+    """Until when an operator keeps the broker from ending it by itself; None where nobody does."""
+    hold_reason: str | None = None
+    """The operator's words."""
 
     @property
     def is_final(self) -> bool:

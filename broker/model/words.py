@@ -70,6 +70,15 @@ class Outcome(StrEnum):
     """Its instance served and is proved gone."""
 
 
+class Witness(StrEnum):
+    """Who said that an instance is gone: how the provider was asked."""
+
+    LIST = "list"
+    """A complete list of the account was without it."""
+    LOOKUP = "lookup"
+    """Asked for it alone, the provider answered that there is no such instance."""
+
+
 class WorkloadType(StrEnum):
     """What the consumer says the machine is for."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from broker.model import Outcome, Reason, Status, Wanted
+from broker.model import Outcome, Reason, Status, Wanted, Witness
 from broker.store.columns import Duration, Instant, Money, word
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision of the migrations that makes these tables."""
 
 LIVE = sa.text("status NOT IN ('stopped', 'failed')")
@@ -60,6 +60,8 @@ sessions = sa.Table(
     sa.Column("offer", sa.Text, nullable=False),
     sa.Column("access", sa.Text, nullable=False),
     sa.Column("sealed", sa.LargeBinary),  # the encrypted environment, until it is forgotten
+    sa.Column("held_until", Instant),
+    sa.Column("hold_reason", sa.Text),
     sa.Index("uq_sessions_live_offer", "consumer_id", "offer_id", unique=True, sqlite_where=LIVE),
     sa.Index("ix_sessions_live", "id", sqlite_where=LIVE),
     sa.Index("ix_sessions_lease", "lease_ends_at", sqlite_where=LEASED),
@@ -90,6 +92,9 @@ attempts = sa.Table(
     sa.Column("gone_at", Instant),
     sa.Column("ended_at", Instant),
     sa.Column("tombstone_until", Instant),
+    sa.Column("absent_at", Instant),
+    sa.Column("absent_by", word(Witness)),
+    sa.Column("gone_by", word(Witness)),
 )
 
 events = sa.Table(

@@ -1,0 +1,17 @@
+"""How ends are proved, and sessions that an operator holds."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("sessions", sa.Column("held_until", sa.BigInteger))
+    op.add_column("sessions", sa.Column("hold_reason", sa.Text))
+    op.add_column("attempts", sa.Column("absent_at", sa.BigInteger))
+    op.add_column("attempts", sa.Column("absent_by", sa.String(32)))
+    op.add_column("attempts", sa.Column("gone_by", sa.String(32)))
