@@ -32,6 +32,8 @@ from providers.base import Instance, Offer
 
 TOMBSTONE = timedelta(minutes=30)
 """How long an instance that appears after a lost reply is buried on sight."""
+WAITING = "attempt.waiting"
+"""The type of the event that says what a machine still lacks."""
 
 
 def record(session: Session, attempt: Attempt) -> Change:
@@ -174,6 +176,12 @@ def locate(session: Session, access: Access, now: datetime) -> Change:
     data = {"ssh_host": ssh.host if ssh else None, "ssh_port": ssh.port if ssh else None}
     event = event_of("attempt.located", session, now, data)
     return Change("locate", replace(session, access=access), None, (event,))
+
+
+def wait(session: Session, attempt: Attempt, missing: str, now: datetime) -> Change:
+    """The machine lets us in, but is not yet what was rented: a sentence says what it lacks."""
+    data = {"attempt": attempt.n, "detail": missing}
+    return Change("wait", session, None, (event_of(WAITING, session, now, data),))
 
 
 def verify(

@@ -47,6 +47,8 @@ class _Boot:
     problem: str = "The machine did not come up."
     reason: Reason | None = None
     """Why the attempt fails if the problem stays; None: by how far the machine came."""
+    is_wait_told: bool = False
+    """The events tell what the machine lacks."""
     was_up: bool = False
     is_gone: bool = False
 
@@ -194,6 +196,7 @@ class Verifier:
             proof = await self._proof(session, attempt, instance, patience)
         except _NotProved as missing:
             boot.problem, boot.reason = str(missing), missing.reason
+            await self._tell_of_wait(session, attempt, boot)
             return growing(self._tools.rules.verify_interval, _GROWTH, boot.tries, _LONGEST_PAUSE)
         if isinstance(proof, Wrong):
             await self._doom(session, proof.reason, proof.detail)
@@ -204,6 +207,17 @@ class Verifier:
         )
         self._tools.keyring.forget(session.id)
         return None
+
+    async def _tell_of_wait(self, session: Session, attempt: Attempt, boot: _Boot) -> None:
+        """Write down what the machine itself lacks: once in an attempt, beyond restarts."""
+        if boot.reason is None or boot.is_wait_told:
+            return
+        boot.is_wait_told = True
+        tools = self._tools
+        told = await tools.store.events(session_id=session.id)
+        if not any(e.type == moves.WAITING and e.data["attempt"] == attempt.n for e in told):
+            now, missing = tools.now(), boot.problem
+            await self._write(session, lambda s, a: moves.wait(s, a, missing, now))
 
     async def _note_price(self, session: Session, attempt: Attempt, instance: Instance) -> None:
         """Write down what the provider charges, also for a machine that is left because of it."""

@@ -48,6 +48,7 @@ MOVES: dict[str, Callable[[Session], Change]] = {
     "refuse": lambda s: moves.refuse(s, SENT, Reason.OFFER_GONE, "", LATER),
     "abandon": lambda s: moves.abandon(s, an_attempt(), LATER),
     "locate": lambda s: moves.locate(s, ACCESS, LATER),
+    "wait": lambda s: moves.wait(s, MADE, "", LATER),
     "verify": lambda s: moves.verify(s, MADE, ACCESS, {}, LATER),
     "doom": lambda s: moves.doom(s, MADE, Reason.WRONG_GPU, "", LATER),
     "extend": lambda s: moves.extend(s, LATER, LATER),

@@ -164,6 +164,15 @@ def test_an_attempt_that_was_never_sent_is_abandoned() -> None:
     assert (Outcome.REFUSED, Reason.DONE, LATER) == (over.outcome, over.reason, over.ended_at)
 
 
+def test_what_a_machine_still_lacks_is_told_and_moves_nothing() -> None:
+    """The attempt goes on."""
+    change = moves.wait(PROVISIONING, MADE, "nvidia-smi fails", LATER)
+
+    assert ["attempt.waiting"] == kinds(change)
+    assert change.events[0].data == {"attempt": 1, "detail": "nvidia-smi fails"}
+    assert (change.session, change.attempt, change.failure) == (PROVISIONING, None, None)
+
+
 def test_a_proved_access_makes_a_session_run() -> None:
     """The proof is written with its evidence."""
     change = moves.verify(PROVISIONING, MADE, ACCESS, {"proof": "ssh"}, LATER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import asyncssh
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.service.conftest import Broker
 from tests.service.scenarios import ended
 from tests.service.tensordock.asking import ANYTHING, end, running
+from tests.service.tensordock.conftest import ServeTensordock
 from tests.tensordock_wire import Misfortune, Operation, TensordockWire, Word
 from tests.waiting import eventually
 
@@ -51,6 +53,55 @@ async def test_a_machine_that_its_host_takes_back_is_lost(
 
     assert (lost["status"], lost["status_reason"]) == ("failed", "instance_lost")
     assert wire.instances() == []
+
+
+async def test_a_driver_that_is_still_being_installed_is_waited_for(
+    broker: Broker, wire: TensordockWire
+) -> None:
+    """The events tell what is waited for, once and not at every try."""
+    wire.misfortunes.add(Misfortune(Word.NO_DRIVER))
+    _, body = await broker.rent(**ANYTHING)
+    session_id = body["session"]["id"]
+    await eventually(lambda: _is_waiting(broker, session_id))
+    (row,) = wire.instances()
+    wire.machine(row["id"]).oddities = {
+        Word.NO_DRIVER: Misfortune(Word.NO_DRIVER, delay=timedelta(microseconds=1))
+    }
+    session = await broker.until(session_id, "running", "failed")
+
+    assert session["status"] == "running", session["error"]
+    (waiting,) = await _waits(broker, session_id)
+    assert waiting["data"]["attempt"] == 1
+    assert "nvidia-smi: command not found" in waiting["data"]["detail"]
+    await end(broker, session)
+
+
+async def test_a_driver_that_never_comes_fails_its_attempt(
+    serve_tensordock: ServeTensordock, wire: TensordockWire
+) -> None:
+    """At the deadline; a restart of the broker meanwhile does not tell of the wait again."""
+    wire.misfortunes.add(Misfortune(Word.NO_DRIVER))
+    async with serve_tensordock(ssh__verify_timeout="8s") as broker:
+        await broker.parts.tools.inventory.ready()
+        _, body = await broker.rent(**ANYTHING)
+        session_id = body["session"]["id"]
+        await eventually(lambda: _is_waiting(broker, session_id))
+    async with serve_tensordock(ssh__verify_timeout="8s") as broker:
+        failed = await ended(broker, session_id)
+
+        assert failed["status"] == "failed"
+        assert "nvidia-smi fails" in failed["error"]
+        assert len(await _waits(broker, session_id)) == 1
+
+
+async def _waits(broker: Broker, session_id: str) -> list[Any]:
+    """The events that tell what the session's machine lacks."""
+    events = await broker.events(session_id)
+    return [event for event in events if event["type"] == "attempt.waiting"]
+
+
+async def _is_waiting(broker: Broker, session_id: str) -> bool:
+    return bool(await _waits(broker, session_id))
 
 
 async def test_nothing_is_rented_below_the_floor_of_the_balance(
