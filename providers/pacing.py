@@ -7,17 +7,21 @@ not destroyed costs money.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 from providers.errors import RateLimited
+
+T = TypeVar("T")
 
 _QUICK_WAIT = timedelta(seconds=1)
 """The longest rest at pace 0."""
 _LONGEST_REST = timedelta(minutes=1)
 """A lane that rests for longer would hold up the destructions that wait in it."""
+_MOST_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,28 @@ class Pacer:
         async with spacing.place():
             yield
 
+    async def insist(
+        self, lane: str, call: Callable[[], Awaitable[T]], *, patience: timedelta, pace: float
+    ) -> T:
+        """What `call` gives in its turn; it is made again where it was refused for haste.
+
+        Its `RateLimited` must mean that it has done nothing. That is raised after three tries,
+        and at once where the next one would begin later than `patience` after the first was
+        asked for.
+        """
+        ends_at = _monotonic() + patience.total_seconds()
+        refused = RateLimited()
+        for _ in range(_MOST_TRIES):
+            left = timedelta(seconds=ends_at - _monotonic())
+            async with self.turn(lane, patience=left):
+                try:
+                    return await call()
+                except RateLimited as error:
+                    refused = self.heed(lane, error, pace=pace)
+            if _wait_of(refused) > min(left, _LONGEST_REST):
+                break
+        raise refused
+
     def postpone(self, lane: str, wait: timedelta) -> None:
         """Start no call in `lane` before `wait` is over: the marketplace asks for it."""
         self._lanes[lane].postpone(wait)
@@ -62,7 +88,7 @@ class Pacer:
 
         At pace 0 that is a moment. A long rest is left to whoever called, who is told of it.
         """
-        wait = refused.retry_after or timedelta()
+        wait = _wait_of(refused)
         if wait > _LONGEST_REST:
             return refused
         wait = wait if pace else min(wait, _QUICK_WAIT)
@@ -113,6 +139,10 @@ class _Spacing:
             while (left := self._next_start - _monotonic()) > 0:  # noqa: ASYNC110
                 await asyncio.sleep(left)
             self._next_start = _monotonic() + self._interval
+
+
+def _wait_of(refused: RateLimited) -> timedelta:
+    return refused.retry_after or timedelta()
 
 
 def _monotonic() -> float:

@@ -43,7 +43,7 @@ _DEADLINES = {
     "list_offers": timedelta(seconds=90),
     "list_instances": timedelta(seconds=30),
     "get": timedelta(seconds=30),
-    "create": timedelta(seconds=150),
+    "create": timedelta(seconds=200),
     "destroy": timedelta(minutes=10),
     "list_templates": timedelta(seconds=30),
     "balance": timedelta(seconds=30),
@@ -52,9 +52,9 @@ _DEADLINES = {
 }
 """Longest time per call, the wait for its turn at the provider included.
 
-Creating may take a minute at TensorDock, offers a walk of the market. Of two hundred destructions
-that are paced at three seconds the last has its turn after ten minutes; an adapter bounds each
-request of its own."""
+Creating may take two minutes at TensorDock, and its turn another one; offers a walk of the
+market. Of two hundred destructions that are paced at three seconds the last has its turn after
+ten minutes; an adapter bounds each request of its own."""
 
 _TRIED_OFTEN = {"list_offers", "list_instances"}
 """The operations every provider is asked for all the time; both failing means that it is down."""

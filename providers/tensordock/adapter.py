@@ -50,7 +50,7 @@ _SHORTEST_SETTLE = timedelta(seconds=1)
 _READ_WITHIN = timedelta(seconds=25)
 _DESTROY_WITHIN = timedelta(seconds=60)
 _CREATE_WITHIN = timedelta(seconds=120)
-_CREATE_PATIENCE = timedelta(seconds=20)
+_CREATE_PATIENCE = timedelta(seconds=60)
 _LARGE = 16 * MEBIBYTE
 
 _DESTROY, _OTHER = "destroy", "other"
@@ -123,8 +123,8 @@ class TensordockProvider:
         *others, last = images_for(spec.image or self._options.default_image)
         for image in others:
             with suppress(ImageRefused):
-                return await self._create_with(spec, image)
-        return await self._create_with(spec, last)
+                return await self._create_paced(spec, image)
+        return await self._create_paced(spec, last)
 
     async def list_instances(self) -> Sequence[Instance]:
         return parse_instances(await self._read("/instances"))
@@ -160,17 +160,22 @@ class TensordockProvider:
         if self._legacy is not None:
             await self._legacy.close()
 
+    async def _create_paced(self, spec: LaunchSpec, image: str) -> Instance:
+        create = partial(self._create_with, spec, image)
+        pace = self._options.pace
+        return await self._pacer.insist(_OTHER, create, patience=_CREATE_PATIENCE, pace=pace)
+
     async def _create_with(self, spec: LaunchSpec, image: str) -> Instance:
         body = present_creation(spec, image)
         send = partial(self._http.request, "POST", "/instances", within=_CREATE_WITHIN, body=body)
         try:
-            async with self._pacer.turn(_OTHER, patience=_CREATE_PATIENCE):
-                answer = await send()
+            answer = await send()
         except NotSent:
             raise
         except (Unavailable, BadResponse) as error:
             raise OutcomeUnknown(str(error)) from error
-        instance_id = created_id(answer, self._now(), secret=self._options.api_token)
+        token = self._options.api_token
+        instance_id = created_id(answer, self._now(), default_wait=self._wait, secret=token)
         return Instance(instance_id, spec.label, InstanceStatus.STARTING)
 
     async def _read(self, path: str) -> object:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -66,7 +65,6 @@ _SETTLE = timedelta(seconds=20)
 _SHORTEST_SETTLE = timedelta(seconds=1)
 _CREATE_WITHIN = timedelta(seconds=60)
 _CREATE_PATIENCE = timedelta(seconds=75)
-_CREATE_TRIES = 3
 _SHORT = timedelta(seconds=15)
 _LONG = timedelta(seconds=30)
 _LARGE = 16 * MEBIBYTE
@@ -145,7 +143,12 @@ class VastaiProvider:
             spec = replace(spec, on_start=script)
         body = present_creation(spec)
         try:
-            creation = await self._create_paced(spec.offer.provider_id, body)
+            creation = await self._pacer.insist(
+                Call.CREATE,
+                partial(self._create_once, spec.offer.provider_id, body),
+                patience=_CREATE_PATIENCE,
+                pace=self._options.pace,
+            )
         except OfferGone:
             self._market.forget(spec.offer)
             raise
@@ -213,19 +216,11 @@ class VastaiProvider:
     async def close(self) -> None:
         await self._http.close()
 
-    async def _create_paced(self, offer_id: str, body: Mapping[str, object]) -> Creation:
-        """Send a creation; again only where it was refused unread, for coming too early."""
-        for _ in range(_CREATE_TRIES - 1):
-            with suppress(RateLimited):
-                return await self._create_once(offer_id, body)
-        return await self._create_once(offer_id, body)
-
     async def _create_once(self, offer_id: str, body: Mapping[str, object]) -> Creation:
         path = f"/api/v0/asks/{offer_id}/"
         send = partial(self._http.request, "PUT", path, within=_CREATE_WITHIN, body=body)
         try:
-            async with self._pacer.turn(Call.CREATE, patience=_CREATE_PATIENCE):
-                return self._creation(await send())
+            return self._creation(await send())
         except NotSent:
             raise
         except (Unavailable, BadResponse) as error:
@@ -235,7 +230,7 @@ class VastaiProvider:
         """What was made; raises what the answer means where it names nothing."""
         creation = parse_creation(answer.text)
         if creation is None:
-            self._payload(Call.CREATE, answer)
+            self._read(answer)
             raise BadResponse("The marketplace's answer does not name the machine.")
         return creation
 
@@ -264,11 +259,14 @@ class VastaiProvider:
         return self._payload(call, answer)
 
     def _payload(self, call: Call, answer: Answer) -> object:
-        wait = _USUAL_WAIT * self._options.pace
         try:
-            return payload_of(answer, self._now(), default_wait=wait, secret=self._options.api_key)
+            return self._read(answer)
         except RateLimited as error:
             raise self._pacer.heed(call, error, pace=self._options.pace) from error
+
+    def _read(self, answer: Answer) -> object:
+        wait = _USUAL_WAIT * self._options.pace
+        return payload_of(answer, self._now(), default_wait=wait, secret=self._options.api_key)
 
 
 def _number(instance_id: str) -> int:

@@ -156,20 +156,6 @@ async def test_an_account_that_cannot_pay_is_told_as_such(
         await vastai.create(a_spec(await first_offer(vastai)))
 
 
-async def test_a_creation_that_came_too_early_is_sent_again(
-    vastai: VastaiProvider, vast_wire: VastWire
-) -> None:
-    """It was refused unread: nothing was made, and the offer may still be there."""
-    offer = await first_offer(vastai)
-    vast_wire.misfortunes.add(Misfortune(Word.RATE_LIMITED, Operation.CREATE, retry_after=0.1))
-
-    made = await vastai.create(a_spec(offer))
-
-    assert made.status is InstanceStatus.STARTING
-    assert len(calls_of(vast_wire, Operation.CREATE)) == 2
-    assert len(vast_wire.instances()) == 1
-
-
 async def test_what_is_too_long_for_the_marketplace_is_not_sent(
     vastai: VastaiProvider, vast_wire: VastWire
 ) -> None:

@@ -29,6 +29,7 @@ RETRIED = {**ANYTHING, "auto_retry": True, "retry_scope": "any", "max_price": 30
         Misfortune(Word.PORTS_REMAPPED),
         Misfortune(Word.NO_DRIVER, delay=timedelta(seconds=1)),
         Misfortune(Word.IMAGE_REFUSED),
+        Misfortune(Word.RATE_LIMITED, Operation.CREATE, times=2, retry_after=0.2),
         Misfortune(Word.REPLY_RESET, Operation.CREATE),
         Misfortune(Word.REPLY_BAD_GATEWAY, Operation.CREATE),
         Misfortune(Word.APPEARS_LATE, delay=timedelta(milliseconds=500)),

@@ -48,13 +48,13 @@ def _foreign_ends(wire: TensordockWire, prefix: str) -> Iterator[str]:
 def _blind_repetitions(wire: TensordockWire) -> Iterator[str]:
     """Creations with a name that was sent before, and may have made a machine unseen.
 
-    What was answered with 400 has made none for certain.
+    What was answered with 400 or 429 has made none for certain.
     """
     open_names: set[object] = set()
     for call in wire.calls:
         if call.operation == Operation.LIST:
             open_names.clear()
-        if call.operation != Operation.CREATE or call.status == 400:
+        if call.operation != Operation.CREATE or call.status in (400, 429):
             continue
         name = _name_of(call.body)
         if name in open_names:

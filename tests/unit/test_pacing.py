@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
 
-from providers.errors import RateLimited
+from providers.errors import RateLimited, Unavailable
 from providers.pacing import Lane, Pacer
 
 NEVER = timedelta(hours=1)
@@ -156,6 +157,65 @@ async def test_a_postponed_lane_rests_and_the_others_do_not() -> None:
 
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+
+
+def refusing(*waits: float) -> tuple[list[float], Callable[[], Awaitable[str]]]:
+    """A call that is refused as often as there are waits; and the waits that are left."""
+    left = list(waits)
+
+    async def call() -> str:
+        if left:
+            raise RateLimited("too soon", retry_after=timedelta(seconds=left.pop(0)))
+        return "made"
+
+    return left, call
+
+
+async def test_a_call_that_came_too_early_is_made_again_after_the_wait() -> None:
+    """Not sooner: the lane rests."""
+    pacer = paced()
+    _, call = refusing(0.03, 0.03)
+    clock = asyncio.get_running_loop().time
+    begun = clock()
+
+    assert await pacer.insist("other", call, patience=timedelta(seconds=9), pace=1) == "made"
+    assert clock() - begun >= 0.06
+
+
+@pytest.mark.parametrize(
+    ("waits", "patience", "unasked"),
+    [
+        ([0.0] * 9, timedelta(seconds=9), 6),
+        ([20.0] * 9, timedelta(seconds=10), 8),
+        ([61.0] * 9, timedelta(seconds=75), 8),
+        ([3600.0] * 9, timedelta(seconds=75), 8),
+    ],
+    ids=["too often", "beyond patience", "too long for the lane", "far too long"],
+)
+async def test_patience_with_refusals_for_haste_has_an_end(
+    waits: list[float], patience: timedelta, unasked: int
+) -> None:
+    """Then the last refusal is told, with its wait."""
+    left, call = refusing(*waits)
+
+    with pytest.raises(RateLimited, match="too soon") as caught:
+        await paced().insist("other", call, patience=patience, pace=1)
+
+    assert caught.value.retry_after == timedelta(seconds=waits[0])
+    assert len(left) == unasked
+
+
+async def test_no_other_failure_is_asked_again() -> None:
+    """It may have had an effect."""
+    asked: list[str] = []
+
+    async def call() -> None:
+        asked.append("once")
+        raise Unavailable
+
+    with pytest.raises(Unavailable):
+        await paced().insist("other", call, patience=timedelta(seconds=9), pace=1)
+    assert asked == ["once"]
 
 
 @pytest.mark.parametrize(
