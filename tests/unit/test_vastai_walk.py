@@ -264,9 +264,11 @@ def test_a_whole_reading_knows_the_market_as_it_is(
 
     walk = read(Walk(seen=earlier.seen, slices=earlier.slices), market, NOW + timedelta(minutes=1))
 
-    if max(map(after.count, after), default=0) < 32:
+    most_alike = max(map(after.count, after), default=0)
+    if most_alike < 32:
         assert set(asks(walk)) == {str(row["id"]) for row in market}
-        assert is_complete(walk)
+        # A market of one price alone cannot be told from an answer that is full.
+        assert is_complete(walk) or 1 < most_alike == len(after)
 
 
 @settings(max_examples=30)
