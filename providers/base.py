@@ -79,7 +79,8 @@ class Offer:
     country: str | None = None
     """ISO 3166 alpha-2, upper case."""
     machine_id: str | None = None
-    """The host behind the offer: offers of one host exclude each other."""
+    """The host behind the offer: offers of one host exclude each other. Where it is not told, what
+    became of one offer says something of the others at its `location`."""
     reliability: float | None = None
     """0 to 1."""
     verified: bool | None = None

@@ -61,7 +61,7 @@ def age_factor(age: timedelta, *, fresh_for: timedelta, worst_at: timedelta) -> 
 
 
 def confidence(prior: float, age: float, failures: int) -> float:
-    """The adapter's `prior` times the age factor `age`, less for every recent failure.
+    """The listing's `prior` times the age factor `age`, less for every recent failure.
 
     Between 0.05 and 1, with three decimals.
     """

@@ -11,6 +11,7 @@ from itertools import chain
 from broker.decide.confidence import FailureMemory, confidence
 from broker.decide.money import shown
 from broker.decide.offers import GpuTypes, Listed, sort_listed
+from broker.decide.places import PlaceMemory
 from providers.base import Offer
 
 
@@ -38,12 +39,14 @@ class View:
         return chain.from_iterable(self.by_gpu_type[name] for name in names)
 
 
-def view_of(sources: Iterable[Source], memory: FailureMemory, now: datetime) -> View:
-    """The market that these readings make, as far as the failures let it be believed."""
+def view_of(
+    sources: Iterable[Source], memory: FailureMemory, places: PlaceMemory, now: datetime
+) -> View:
+    """The market that these readings make, as far as what became of it lets it be believed."""
     by_id = {
-        listed.id: listed
+        offer.id: _list(offer, source.age_factor, memory, places, now)
         for source in sources
-        for listed in (_list(offer, source.age_factor, memory, now) for offer in source.offers)
+        for offer in source.offers
     }
     rows = sort_listed(by_id.values())
     by_gpu_type: dict[str, list[Listed]] = defaultdict(list)
@@ -57,13 +60,15 @@ def machine_of(offer: Offer) -> str | None:
     return None if offer.machine_id is None else f"{offer.provider}/{offer.machine_id}"
 
 
-def _list(offer: Offer, age_factor: float, memory: FailureMemory, now: datetime) -> Listed:
+def _list(
+    offer: Offer, age_factor: float, memory: FailureMemory, places: PlaceMemory, now: datetime
+) -> Listed:
     record = memory.for_offer(offer, now)
     return Listed(
         offer=offer,
         id=offer.id,
         price=shown(offer.price_per_hour),
-        confidence=confidence(offer.prior, age_factor, record.recent),
+        confidence=confidence(places.prior(offer, now), age_factor, record.recent),
         machine=machine_of(offer),
         passed_over_until=record.passed_over_until,
     )

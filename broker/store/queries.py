@@ -137,6 +137,21 @@ ATTEMPTS = Prepared(
     to_attempt,
 )
 
+VERIFIED = Prepared(
+    # Sessions have an index by their creation, attempts have none by their verification.
+    sa.select(*_columns(attempts, Attempt))
+    .where(
+        attempts.c.session_id.in_(
+            sa.select(sessions.c.id).where(
+                sessions.c.created_at >= sa.bindparam("created", type_=Instant)
+            )
+        ),
+        attempts.c.verified_at >= _instant,
+    )
+    .order_by(attempts.c.verified_at, attempts.c.session_id, attempts.c.n),
+    to_attempt,
+)
+
 SEALED: Prepared[bytes | None] = Prepared(
     sa.select(sessions.c.sealed).where(sessions.c.id == sa.bindparam("id")),
     lambda row: row["sealed"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from broker.store.together import Together
 from broker.store.writer import Writer
 
 _PAGE = 500
+_LONGEST_WAIT = timedelta(days=1)
 
 
 class Store:
@@ -118,6 +119,14 @@ class Store:
         for attempt in found:
             by_session[attempt.session_id].append(attempt)
         return {session_id: tuple(attempts) for session_id, attempts in by_session.items()}
+
+    async def verified_attempts(self, since: datetime) -> list[Attempt]:
+        """The attempts that were verified since that instant, oldest first.
+
+        Those of sessions that had been waiting for a machine for more than a day are left out.
+        """
+        created = since - _LONGEST_WAIT
+        return await self._reader.fetch(queries.VERIFIED, instant=since, created=created)
 
     async def overview(self, session_id: str) -> Overview | None:
         """A session with its attempts and accruals."""

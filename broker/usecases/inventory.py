@@ -22,6 +22,7 @@ from broker.decide.offers import (
     parse_gpu_types,
     sort_listed,
 )
+from broker.decide.places import Lesson, PlaceMemory, lesson_of_attempt, lesson_of_failure
 from broker.decide.select import UNLIMITED, Needs, check_payable, choose, needs_of, stand_ins
 from broker.decide.view import Source, View, view_of
 from broker.errors import Detail, NotFound, ProviderUnavailable
@@ -81,16 +82,22 @@ class Inventory:
         }
         self._claims = Claims()
         self._memory = FailureMemory()
-        self._failures_noted = 0
+        self._places = PlaceMemory()
+        self._outcomes_noted = 0
         self._last_seen: dict[str, datetime] = {}
         self._view = View()
         self._view_key: tuple[object, ...] = ()
         self._patience = FirstPatience(_FIRST_PATIENCE)
 
     async def load(self) -> None:
-        """Remember the failures of the last hour."""
-        self._memory = FailureMemory(await self._store.failures(self._now() - REMEMBERED))
-        self._failures_noted += 1
+        """Remember what became of offers in the last hour."""
+        since = self._now() - REMEMBERED
+        failures = await self._store.failures(since)
+        lessons = [lesson_of_failure(failure) for failure in failures]
+        lessons += [lesson_of_attempt(one) for one in await self._store.verified_attempts(since)]
+        self._memory = FailureMemory(failures)
+        self._places = PlaceMemory(lesson for lesson in lessons if lesson is not None)
+        self._outcomes_noted += 1
 
     async def refresh(self, provider: str) -> None:
         """Read one market now, or join the reading that is under way."""
@@ -120,7 +127,7 @@ class Inventory:
         """Changes with what is shown: by itself every second, for the ages; at once otherwise."""
         second = int(self._now().timestamp())
         readings = (feed.readings for feed in self._feeds.values())
-        return (second, self._claims.version, self._failures_noted, *readings)
+        return (second, self._claims.version, self._outcomes_noted, *readings)
 
     def listed(self, gpu_types: GpuTypes | None = None) -> list[Listed]:
         """Everything that can be rented now; without `gpu_types` the cheapest first."""
@@ -265,16 +272,23 @@ class Inventory:
     def note_failure(self, failure: Failure) -> None:
         """Remember that an offer did not become a working machine."""
         self._memory = self._memory.noting(failure, self._now())
-        self._failures_noted += 1
+        self._learn(lesson_of_failure(failure))
 
     def session_changed(self, change: Change, _: Session) -> None:
-        """A journal tells of every change: the failures among them are remembered."""
+        """A journal tells of every change: failures and machines that work are remembered."""
         if change.failure is not None:
             self.note_failure(change.failure)
+        if change.name == "verify" and change.attempt is not None:
+            self._learn(lesson_of_attempt(change.attempt))
 
     def troubled(self) -> tuple[Troubled, ...]:
         """The offers that failed lately or are passed over."""
         return self._memory.troubled(self._now())
+
+    def _learn(self, lesson: Lesson | None) -> None:
+        if lesson is not None:
+            self._places = self._places.noting(lesson, self._now())
+        self._outcomes_noted += 1
 
     def _claimed(self, rows: Iterable[Listed]) -> Offer | None:
         return next((row.offer for row in rows if self._claims.claim(row.offer)), None)
@@ -288,13 +302,14 @@ class Inventory:
         if key != self._view_key:
             usable = [(feed, feed.usable(now)) for feed in self._feeds.values()]
             sources = [Source(s.offers, f.age_factor(now)) for f, s in usable if s is not None]
-            self._view = view_of(sources, self._memory, now)
+            self._view = view_of(sources, self._memory, self._places, now)
             self._view_key = key
         return self._view
 
     def _key_of_view(self, now: datetime) -> tuple[object, ...]:
         feeds = [(feed.generation, feed.age_factor(now)) for feed in self._feeds.values()]
-        return (*feeds, self._failures_noted, self._memory.recent(now))
+        counting = (self._memory.recent(now), self._places.counting(now))
+        return (*feeds, self._outcomes_noted, *counting)
 
     def _note_reading(self, feed: Feed, last: Snapshot | None, new: Snapshot) -> None:
         """Remember what is listed no more, and let the list decide about confirmed claims."""

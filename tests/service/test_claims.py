@@ -16,6 +16,7 @@ from broker.usecases.inventory import Gone, Inventory
 from providers.base import Offer
 from tests import builders
 from tests.offers import a_failure, a_request, an_offer, minutes
+from tests.service import store_examples
 from tests.service.markets import Clock, ScriptedMarket, inventory_of
 
 ONE, TWO = an_offer("1"), an_offer("2", price="0.6")
@@ -227,6 +228,52 @@ async def test_a_change_of_a_session_tells_of_its_failure(store: Store, clock: C
     inventory.session_changed(Change("refuse", session, failure=a_failure(ONE)), session)
 
     assert len(inventory.troubled()) == 1
+
+
+def a_verification(offer: Offer, clock: Clock) -> Change:
+    """A machine of `offer` was proved now."""
+    session = store_examples.session(offer=offer, created_at=clock.now)
+    attempt = store_examples.attempt(session, verified_at=clock.now)
+    return Change("verify", session, attempt)
+
+
+async def test_a_place_is_believed_by_what_became_of_its_offers(store: Store, clock: Clock) -> None:
+    """Where the listing names no machines: from the moment on at which the journal tells it."""
+    one, two = (replace(offer, machine_id=None, prior=0.3) for offer in (ONE, TWO))
+    inventory = await read(store, clock, one, two)
+
+    def believed() -> list[float]:
+        return [row.confidence for row in inventory.listed()]
+
+    verification = a_verification(one, clock)
+    revision = inventory.revision
+    inventory.session_changed(verification, verification.session)
+    assert believed() == [0.533, 0.533]
+    assert inventory.revision != revision
+    later = replace(verification, name="extend")
+    inventory.session_changed(later, later.session)
+    assert believed() == [0.533, 0.533]
+    inventory.note_failure(replace(a_failure(one, clock.now), reason=Reason.OFFER_GONE))
+    assert believed() == [0.373, 0.4]
+    clock.pass_by(minutes=59)
+    await inventory.refresh_all()
+    assert believed() == [0.533, 0.533]
+    clock.pass_by(minutes=1)
+    assert believed() == [0.3, 0.3]
+
+
+async def test_machines_that_worked_are_remembered_over_a_restart(
+    store: Store, clock: Clock
+) -> None:
+    """Those of the last hour, from the attempts in the store."""
+    one, two = (replace(offer, machine_id=None, prior=0.3) for offer in (ONE, TWO))
+    verification = a_verification(one, clock)
+    await store.add_session(verification, Confidential())
+    clock.pass_by(minutes=59)
+    inventory = await read(store, clock, one, two)
+    await inventory.load()
+
+    assert [row.confidence for row in inventory.listed()] == [0.533, 0.533]
 
 
 async def test_a_provider_that_is_not_configured_is_named_with_those_that_are(

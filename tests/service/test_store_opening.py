@@ -333,6 +333,7 @@ def test_a_full_disk_is_told(file: Path) -> None:
         (queries.COUNTS, "ix_sessions_status"),
         (queries.meters_where(frozenset()), "ix_sessions_live"),
         (queries.FAILURES, "ix_failures_created"),
+        (queries.VERIFIED, "ix_sessions_created"),
         (queries.versions_where(frozenset()), "ix_sessions_created"),
         (queries.versions_where(frozenset({"consumer_id"})), "ix_sessions_consumer"),
         (queries.versions_where(frozenset({"statuses"})), "ix_sessions_status"),

@@ -147,6 +147,19 @@ async def test_the_meters_are_those_of_the_live_sessions(store: Store) -> None:
     assert mine == await store.meters("somebody")
 
 
+async def test_verified_attempts_are_found_by_the_time_of_their_verification(store: Store) -> None:
+    """Oldest first, whatever became of them later; not those of sessions older than a day."""
+    verified_at = {1: NOW + 3 * HOUR, 2: NOW + 2 * HOUR, 3: NOW + HOUR, 4: None, 5: NOW + 2 * HOUR}
+    found = {}
+    for n, instant in verified_at.items():
+        created_at = NOW - 30 * HOUR if n == 5 else NOW
+        of = session(n, created_at=created_at, status=Status.STOPPED)
+        found[n] = attempt(of, verified_at=instant, ended_at=NOW + 4 * HOUR)
+        await add(store, of, attempt=found[n])
+
+    assert [found[2], found[1]] == await store.verified_attempts(NOW + 2 * HOUR)
+
+
 async def test_failures_are_remembered_and_forgotten(store: Store) -> None:
     """Those of a change and those that stand alone."""
     of = await add(store, session(1))

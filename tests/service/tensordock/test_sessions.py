@@ -104,6 +104,39 @@ async def _is_waiting(broker: Broker, session_id: str) -> bool:
     return bool(await _waits(broker, session_id))
 
 
+async def test_confidence_in_a_place_starts_low_and_learns(
+    broker: Broker, wire: TensordockWire
+) -> None:
+    """A refusal lowers it for all sizes of the GPU there, a machine that works raises it again."""
+    _, listed = await broker.call("GET", "/api/v1/inventory")
+    first = next(offer for offer in listed["offers"] if offer["gpu_count"] == 1)
+
+    async def believed() -> dict[int, float]:
+        """Count -> confidence, of that GPU at that place."""
+        _, body = await broker.call("GET", f"/api/v1/inventory?gpu_type={first['gpu_type']}")
+        return {
+            offer["gpu_count"]: offer["availability_confidence"]
+            for offer in body["offers"]
+            if offer["location"] == first["location"]
+        }
+
+    offer = {"offer_id": first["id"], "allow_unverified": True}
+    counts = (await believed()).keys()
+    assert len(counts) > 1
+    assert await believed() == dict.fromkeys(counts, 0.3)
+    wire.misfortunes.add(Misfortune(Word.NO_NODES))
+    status, body = await broker.rent(**offer)
+    assert (status, body["code"]) == (503, "stale_inventory"), body
+    assert await believed() == dict.fromkeys(counts, 0.2) | {1: 0.21}
+    session, _ = await running(broker, **offer)
+    await end(broker, session)
+
+    async def is_raised() -> bool:
+        return await believed() == dict.fromkeys(counts, 0.4) | {1: 0.373}
+
+    await eventually(is_raised)
+
+
 async def test_nothing_is_rented_below_the_floor_of_the_balance(
     broker: Broker, wire: TensordockWire
 ) -> None:
