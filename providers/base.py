@@ -72,7 +72,7 @@ class Offer:
     vram_gb: int
     """Nominal memory of one GPU, in GB."""
     price_per_hour: Decimal
-    """With `INCLUDED_DISK_GB` of disk, or with `least_disk_gb` where that is more."""
+    """With `included_disk_gb` of disk."""
     disk_price_per_gb_hour: Decimal
     fetched_at: datetime
     location: str | None = None
@@ -107,10 +107,18 @@ class Offer:
         """`{provider}-{provider_id}`; split it at the first hyphen."""
         return f"{self.provider}-{self.provider_id}"
 
+    @property
+    def included_disk_gb(self) -> int:
+        """GB of disk that the price includes."""
+        return self.rented_disk_gb(INCLUDED_DISK_GB)
+
+    def rented_disk_gb(self, asked_gb: int) -> int:
+        """GB of disk that are rented where `asked_gb` are asked for."""
+        return max(asked_gb, self.least_disk_gb)
+
     def price_with_disk(self, disk_gb: int) -> Decimal:
-        """USD per hour with `disk_gb` of disk instead of the included one."""
-        included = max(INCLUDED_DISK_GB, self.least_disk_gb)
-        more = max(disk_gb, self.least_disk_gb) - included
+        """USD per hour where `disk_gb` of disk are asked for instead of the included ones."""
+        more = self.rented_disk_gb(disk_gb) - self.included_disk_gb
         return self.price_per_hour + more * self.disk_price_per_gb_hour
 
 

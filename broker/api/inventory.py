@@ -39,7 +39,7 @@ from broker.model import Warned
 from broker.usecases.inventory import Inventory
 from broker.usecases.readings import Reading
 from broker.usecases.templates import Templates, warnings_about
-from providers.base import INCLUDED_DISK_GB, Template
+from providers.base import Template
 
 MOST_ROWS = 1000
 _LARGEST = 1_000_000
@@ -252,7 +252,7 @@ def present_offer(listed: Listed) -> shapes.Offer:
         "total_vram_gb": offer.vram_gb * offer.gpu_count,
         "price_per_hour": listed.price,
         "price_per_gpu_hour": listed.price_per_gpu,
-        "disk_gb": INCLUDED_DISK_GB,
+        "disk_gb": offer.included_disk_gb,
         "disk_price_per_gb_hour": offer.disk_price_per_gb_hour,
         "location": offer.location,
         "reliability": offer.reliability,

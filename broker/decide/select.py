@@ -137,7 +137,8 @@ def _is_payable(offer: Offer, needs: Needs, purses: Mapping[str, Purse]) -> bool
 def check_payable(offer: Offer, needs: Needs, purses: Mapping[str, Purse]) -> None:
     """Raise InsufficientFunds where the account cannot pay the whole reservation."""
     hours = needs.reservation / timedelta(hours=1)
-    what = f"{hours:g} h of {offer.id} with {needs.disk_gb} GB of disk"
+    disk_gb = offer.rented_disk_gb(needs.disk_gb)
+    what = f"{hours:g} h of {offer.id} with {disk_gb} GB of disk"
     cost = reservation_cost(offer, needs.disk_gb, needs.reservation)
     check_purse(purses.get(offer.provider), offer.provider, what, cost)
 

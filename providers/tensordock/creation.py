@@ -12,7 +12,7 @@ from providers.base import LaunchMode, LaunchSpec, TextLimits
 from providers.errors import InvalidRequest
 from providers.fields import as_row, cleaned, identity
 from providers.tensordock.market import DEDICATED_IP, OfferKey, parse_offer_id
-from providers.tensordock.sizes import LEAST_DISK_GB, Size, parse_traits
+from providers.tensordock.sizes import Size, parse_traits
 
 DEFAULT_IMAGE = "ubuntu2404"
 """The only kind of image that is known to start everywhere; its driver may be half installed."""
@@ -66,7 +66,7 @@ def present_creation(spec: LaunchSpec, image: str) -> dict[str, object]:
         "name": spec.label,
         "type": "virtualmachine",
         "image": image,
-        "resources": _resources(key, size, spec.disk_gb),
+        "resources": _resources(key, size, spec.offer.rented_disk_gb(spec.disk_gb)),
         "location_id": key.location_id,
         "ssh_key": spec.public_keys[0],
         "cloud_init": _cloud_init(spec),
@@ -94,7 +94,7 @@ def _resources(key: OfferKey, size: Size, disk_gb: int) -> dict[str, object]:
     return {
         "vcpu_count": size.vcpus,
         "ram_gb": size.ram_gb,
-        "storage_gb": max(disk_gb, LEAST_DISK_GB),
+        "storage_gb": disk_gb,
         "gpus": {key.model: {"count": key.count}},
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from broker.api.inventory import present_offer
 from broker.decide.offers import (
     SORTS,
     Filter,
@@ -205,3 +206,17 @@ def test_a_disk_below_the_least_costs_as_much_as_the_least(disk_gb: int, expecte
     offer = an_offer(price="1", disk_price_per_gb_hour=Decimal("0.01"), least_disk_gb=100)
 
     assert offer.price_with_disk(disk_gb) == Decimal(expected)
+
+
+@pytest.mark.parametrize(
+    ("least_gb", "asked_gb", "rented_gb", "included_gb"),
+    [(0, 8, 8, 50), (0, 200, 200, 50), (100, 50, 100, 100), (100, 101, 101, 100)],
+)
+def test_less_disk_than_the_least_cannot_be_rented(
+    least_gb: int, asked_gb: int, rented_gb: int, included_gb: int
+) -> None:
+    """What is rented is told, and what the price of the list includes."""
+    offer = an_offer(least_disk_gb=least_gb)
+
+    assert offer.rented_disk_gb(asked_gb) == rented_gb
+    assert present_offer(a_listed(offer))["disk_gb"] == offer.included_disk_gb == included_gb

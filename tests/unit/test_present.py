@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
-from broker.api.present import is_reachable, present_span
+from broker.api.present import is_reachable, present_session, present_span
 from providers.base import Endpoint
+from tests.builders import a_request, a_session, an_offer
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,12 @@ def test_a_duration_is_told_for_people(span: timedelta, told: str) -> None:
 def test_an_address_inside_a_providers_network_is_not_told(host: str, is_told: bool) -> None:
     """Nobody outside can use it; on this computer simulated machines answer."""
     assert is_told is is_reachable(Endpoint(host, 22))
+
+
+@pytest.mark.parametrize(("asked_gb", "told_gb"), [(50, 100), (120, 120)])
+def test_a_session_tells_the_disk_that_is_rented(asked_gb: int, told_gb: int) -> None:
+    """Which is the least of the offer where less is asked for: its price is for that."""
+    request, offer = a_request(disk_gb=asked_gb), an_offer(least_disk_gb=100)
+    session = a_session(request=request, offer=offer)
+
+    assert present_session(session, (), Decimal(0))["disk_gb"] == told_gb

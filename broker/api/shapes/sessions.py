@@ -63,7 +63,6 @@ class RequestedSession(TypedDict):
     quantization: Annotated[str | None, Field(description="Of the model.", examples=[None])]
     exposed_ports: Annotated[list[int], Field(description="As asked for.", examples=[[8000]])]
     template_hash_id: Annotated[TemplateId | None, Field(examples=[None])]
-    disk_gb: Annotated[int, Field(description="GB of disk.", examples=[100])]
     storage_policy: Annotated[StoragePolicy, Field(examples=["destroy"])]
     managed_access: Annotated[
         bool, Field(description="The broker's own key is there too.", examples=[True])
@@ -86,6 +85,10 @@ class RentedMachine(TypedDict):
     gpu_type: GpuType
     gpu_count: GpuCount
     location: Location
+    disk_gb: Annotated[
+        int,
+        Field(description="GB of disk: as asked for, or the least of the offer.", examples=[100]),
+    ]
     image: Annotated[Image | None, Field(examples=["nvidia/cuda:12.8.1-devel-ubuntu24.04"])]
     ssh_host: SshHost
     ssh_port: SshPort

@@ -36,6 +36,7 @@ async def test_a_session_is_rented_proved_used_and_ended(
     assert session["gpu_type"].split()[-1] in str(seen.stdout)
     (row,) = wire.instances()
     assert row["name"].startswith("gpub-")
+    assert session["disk_gb"] == row["resources"]["storage_gb"] == 100
 
     assert (await end(broker, session))["status"] == "stopped"
     assert wire.instances() == []
