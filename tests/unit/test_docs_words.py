@@ -18,8 +18,10 @@ from broker.model import Reason
 from broker.usecases.doors import ProviderState
 from providers.base import Capabilities
 from providers.label import parse_label
+from providers.registry import FACTORIES
 from providers.simulator.adapter import CAPABILITIES
 from providers.simulator.faults import Operation, Word, parse_fault
+from providers.tensordock import TensordockOptions, TensordockProvider
 from providers.vastai.adapter import VastaiOptions, VastaiProvider
 from providers.vastai.sdk import Sdk
 from tests.unit.documents import ROOT, coded, document, rows, section
@@ -63,11 +65,22 @@ def test_the_refusals_to_start_that_are_explained_are_those_of_the_source() -> N
     assert [words for words in quoted if words not in source] == []
 
 
-def test_what_vast_ai_is_quoted_with_is_what_is_known_of_it() -> None:
+@pytest.mark.parametrize(
+    ("heading", "adapter", "wire"),
+    [
+        ("## What Vast.ai says", "vastai", "vast_wire"),
+        ("## What TensorDock says", "tensordock", "tensordock_wire"),
+    ],
+)
+def test_what_a_marketplace_is_quoted_with_is_what_is_known_of_it(
+    heading: str, adapter: str, wire: str
+) -> None:
     """Who searches for the reason of a provider finds it."""
-    rooms = (ROOT / "providers", ROOT / "tests" / "vast_wire")
-    known = "".join(path.read_text() for room in rooms for path in room.rglob("*.py")).lower()
-    table = _table(TROUBLESHOOTING, "## What Vast.ai says")
+    providers = ROOT / "providers"
+    rooms = (providers / adapter, ROOT / "tests" / wire)
+    files = [*providers.glob("*.py"), *(path for room in rooms for path in room.rglob("*.py"))]
+    known = "".join(path.read_text() for path in files).lower()
+    table = _table(TROUBLESHOOTING, heading)
     quoted = [words.lower() for row in table for words in coded(row[0])]
 
     assert quoted
@@ -109,9 +122,29 @@ def _vastai() -> Capabilities:
     return VastaiProvider(options, Sdk(options.api_key, options.api_url), utcnow).capabilities
 
 
-@pytest.mark.parametrize(("column", "has"), [(2, CAPABILITIES), (3, _vastai())])
-def test_every_capability_is_explained_and_who_has_it(column: int, has: Capabilities) -> None:
+def _tensordock() -> Capabilities:
+    """With everything that it can be given: the balance needs the authorization id."""
+    options = TensordockOptions("token", "http://127.0.0.1:9/v2", auth_id="id")
+    return TensordockProvider(options, utcnow).capabilities
+
+
+_CAPABILITIES = {"simulator": CAPABILITIES, "vastai": _vastai(), "tensordock": _tensordock()}
+
+
+def test_every_provider_is_in_the_tables() -> None:
+    """With what this version makes of it, and with a column of its own."""
+    first = [coded(row[0])[0] for row in rows(PROVIDERS.partition("\n## ")[0]) if coded(row[0])]
+    _, _, *columns = next(rows(section(PROVIDERS, "## Capabilities")))
+
+    assert first == columns == [*_CAPABILITIES]
+    assert set(columns) == set(FACTORIES)
+
+
+@pytest.mark.parametrize("provider", _CAPABILITIES)
+def test_every_capability_is_explained_and_who_has_it(provider: str) -> None:
     """As `GET /api/v1/providers` shows them."""
+    heading = next(rows(section(PROVIDERS, "## Capabilities")))
+    has, column = _CAPABILITIES[provider], heading.index(provider)
     table = {coded(row[0])[0]: row[column] for row in _table(PROVIDERS, "## Capabilities")}
     shown = {field.name for field in fields(Capabilities)} - {
         "settle",
