@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -13,13 +12,7 @@ from broker.cli.exits import WronglySetUp
 from broker.cli.local import load, settings_options
 from tests.unit.cli_stub import gpu_broker
 
-pytestmark = pytest.mark.usefixtures("folder", "_bare_environment")
-
-
-@pytest.fixture
-def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [*os.environ]:
-        monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.mark.parametrize(
