@@ -26,6 +26,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from broker.decide.spending import Spending
+from broker.effects import PROVIDER_CALLS, Effect
 from broker.errors import BrokerError
 from broker.model import LIVE, Attempt, Change, Reason, Session, Status
 from providers.errors import ProviderError
@@ -35,17 +36,6 @@ Family = TypeVar("Family", GaugeMetricFamily, CounterMetricFamily)
 # Prometheus sees by itself where a counter began again.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-_OPERATIONS = (
-    "list_offers",
-    "list_instances",
-    "get",
-    "create",
-    "destroy",
-    "list_templates",
-    "balance",
-    "attach_key",
-    "detach_key",
-)
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _MINUTES = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800)
 _REAP = (0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300, 900, 3600)
@@ -237,7 +227,7 @@ class Metrics:
             self._created.labels(provider)
             for reason in Reason:
                 self._ended.labels(provider, reason)
-            for operation in _OPERATIONS:
+            for operation in PROVIDER_CALLS:
                 self._provider_errors.labels(provider, operation)
                 self._provider_seconds.labels(provider, operation)
 
@@ -256,13 +246,13 @@ class Metrics:
         durations.observe(seconds)
 
     def provider_called(
-        self, provider: str, operation: str, seconds: float, error: ProviderError | None
+        self, provider: str, operation: Effect, seconds: float, error: ProviderError | None
     ) -> None:
         self._provider_seconds.labels(provider, operation).observe(seconds)
         if error is None:
             return
         self._provider_errors.labels(provider, operation).inc()
-        if operation == "destroy":
+        if operation is Effect.DESTROY:
             self._destroy_failures.inc()
 
     def orphan_detected(self) -> None:
@@ -277,13 +267,13 @@ class Metrics:
     def session_changed(self, change: Change, session: Session) -> None:
         self.spending.note(change, session)
         match change.name:
-            case "record":
+            case Effect.RECORD:
                 self._created.labels(session.offer.provider).inc()
-            case "verify":
+            case Effect.VERIFY:
                 self._verified(session, change.attempt)
-            case "doom" | "accept-failed":
+            case Effect.DOOM | Effect.ACCEPT_FAILED:
                 self._verify_failures.inc()
-            case "destroy-ignored":
+            case Effect.DESTROY_IGNORED:
                 self._destroy_failures.inc()
         if session.is_final:
             reason = session.reason or Reason.INTERNAL_ERROR

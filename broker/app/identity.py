@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
+from broker.effects import Effect, effect
 from broker.errors import StartupError
 from broker.ssh.keys import KeyPair, load_or_create
 from broker.store import Store
@@ -80,9 +81,10 @@ def _new_id() -> str:
 def _write_once(path: Path, text: str) -> None:
     """A whole file of mode 0600, or none."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    with effect(Effect.WRITE_FILE):
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)

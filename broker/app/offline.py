@@ -13,6 +13,7 @@ from broker.app.identity import prepare_data_dir, read_deployment_id, sealing_ke
 from broker.clock import utcnow
 from broker.config import Settings
 from broker.decide.cleanup import Judgement, Verdict, judge
+from broker.effects import Effect, effect
 from broker.errors import StartupError
 from broker.model import Holder
 from broker.store import Store
@@ -120,7 +121,8 @@ async def cleanup_orphans(
 async def _clean(
     settings: Settings, provider: Provider, deployment: str | None, *, execute: bool, force: bool
 ) -> list[CleanupRow]:
-    instances = await provider.list_instances()
+    with effect(Effect.LIST_INSTANCES):
+        instances = await provider.list_instances()
     records = await _records(settings, provider.name, instances)
     now = utcnow()
     rows = []
@@ -147,7 +149,8 @@ async def _clean(
 async def _destroyed(provider: Provider, row: CleanupRow) -> CleanupRow:
     problem = None
     try:
-        await provider.destroy(row.instance.id)
+        with effect(Effect.DESTROY):
+            await provider.destroy(row.instance.id)
     except NotFound:
         problem = None
     except ProviderError as error:

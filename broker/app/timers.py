@@ -14,6 +14,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from broker.app.build import Parts
 from broker.decide.confidence import REMEMBERED
+from broker.effects import Effect
 from broker.model import Change, Session
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class Timers:
 
     def session_changed(self, change: Change, session: Session) -> None:
         """Arm the alarm where a lease ends earlier than it would ring."""
-        if change.name in {"record", "extend"}:
+        if change.name in {Effect.RECORD, Effect.EXTEND}:
             self._arm(min(session.expires_at, session.hard_max_at))
 
     def _every(self, interval: timedelta, name: str, job: Callable[[], Awaitable[object]]) -> None:

@@ -16,6 +16,7 @@ from broker.decide.boot import Wrong
 from broker.decide.confidence import BLAMES_OFFER
 from broker.decide.events import event_of, require_open, why
 from broker.decide.states import Move, advance
+from broker.effects import Effect
 from broker.model import (
     Access,
     Accrual,
@@ -46,7 +47,7 @@ def record(session: Session, attempt: Attempt) -> Change:
         "price_per_hour": session.price_per_hour,
     }
     event = event_of("session.created", session, session.created_at, data)
-    return Change("record", session, attempt, (event,))
+    return Change(Effect.RECORD, session, attempt, (event,))
 
 
 def launch(session: Session, attempt: Attempt, now: datetime) -> Change:
@@ -56,7 +57,7 @@ def launch(session: Session, attempt: Attempt, now: datetime) -> Change:
         after = replace(session, status=advance(session.status, Move.LAUNCH))
     data = {"attempt": attempt.n, "offer_id": attempt.offer.id, "label": attempt.label}
     event = event_of("session.provisioning", session, now, data)
-    return Change("launch", after, replace(attempt, unknown_since=now), (event,))
+    return Change(Effect.LAUNCH, after, replace(attempt, unknown_since=now), (event,))
 
 
 def accept(
@@ -75,7 +76,7 @@ def accept(
     )
     data = {"attempt": attempt.n, "instance_id": instance.id, "deadline_at": made.deadline_at}
     return Change(
-        "accept",
+        Effect.ACCEPT,
         replace(session, price_per_hour=price, instance_id=instance.id),
         made,
         (event_of("attempt.accepted", session, now, data),),
@@ -99,7 +100,7 @@ def accept_failed(
     doomed = doom(accepted.session, made, wrong.reason, wrong.detail, now)
     return replace(
         accepted,
-        name="accept-failed",
+        name=Effect.ACCEPT_FAILED,
         attempt=doomed.attempt,
         events=(*accepted.events, *doomed.events),
         failure=doomed.failure,
@@ -115,7 +116,7 @@ def reprice(session: Session, attempt: Attempt, price: Decimal, now: datetime) -
     priced = replace(attempt, price_per_hour=price)
     data = {"attempt": attempt.n, "before": attempt.price_per_hour, "price_per_hour": price}
     return Change(
-        "reprice",
+        Effect.REPRICE,
         replace(session, price_per_hour=price),
         priced,
         (event_of("attempt.repriced", session, now, data),),
@@ -127,7 +128,7 @@ def lose_reply(session: Session, attempt: Attempt, detail: str, now: datetime) -
     """It cannot be told whether an instance was made."""
     data = {"attempt": attempt.n, "detail": detail, "reason": Reason.OUTCOME_UNKNOWN}
     event = event_of("attempt.outcome_unknown", session, now, data)
-    return Change("lose-reply", session, replace(attempt, unknown_since=now), (event,))
+    return Change(Effect.LOSE_REPLY, session, replace(attempt, unknown_since=now), (event,))
 
 
 def bury(session: Session, attempt: Attempt, now: datetime) -> Change:
@@ -143,7 +144,7 @@ def bury(session: Session, attempt: Attempt, now: datetime) -> Change:
         tombstone_until=now + TOMBSTONE,
     )
     data = {"attempt": attempt.n, "detail": detail, "tombstone_until": over.tombstone_until}
-    return Change("bury", session, over, (event_of("attempt.unresolved", session, now, data),))
+    return Change(Effect.BURY, session, over, (event_of("attempt.unresolved", session, now, data),))
 
 
 def refuse(
@@ -160,14 +161,14 @@ def refuse(
     )
     event = event_of("attempt.refused", session, now, why(attempt, reason, detail))
     failure = _failure(attempt, reason, now)
-    return Change("refuse", session, over, (event,), failure=failure)
+    return Change(Effect.REFUSE, session, over, (event,), failure=failure)
 
 
 def abandon(session: Session, attempt: Attempt, now: datetime) -> Change:
     """The session is not wanted any more before the provider was called."""
     over = replace(attempt, reason=session.reason, ended_at=now, outcome=Outcome.REFUSED)
     event = event_of("attempt.abandoned", session, now, {"attempt": attempt.n})
-    return Change("abandon", session, over, (event,))
+    return Change(Effect.ABANDON, session, over, (event,))
 
 
 def locate(session: Session, access: Access, now: datetime) -> Change:
@@ -175,13 +176,13 @@ def locate(session: Session, access: Access, now: datetime) -> Change:
     ssh = access.ssh
     data = {"ssh_host": ssh.host if ssh else None, "ssh_port": ssh.port if ssh else None}
     event = event_of("attempt.located", session, now, data)
-    return Change("locate", replace(session, access=access), None, (event,))
+    return Change(Effect.LOCATE, replace(session, access=access), None, (event,))
 
 
 def wait(session: Session, attempt: Attempt, missing: str, now: datetime) -> Change:
     """The machine lets us in, but is not yet what was rented: a sentence says what it lacks."""
     data = {"attempt": attempt.n, "detail": missing}
-    return Change("wait", session, None, (event_of(WAITING, session, now, data),))
+    return Change(Effect.WAIT, session, None, (event_of(WAITING, session, now, data),))
 
 
 def verify(
@@ -196,42 +197,42 @@ def verify(
     )
     proved = replace(attempt, verified_at=now, outcome=Outcome.RUNNING)
     event = event_of("session.running", session, now, {"attempt": attempt.n, **evidence})
-    return Change("verify", running, proved, (event,))
+    return Change(Effect.VERIFY, running, proved, (event,))
 
 
 def doom(session: Session, attempt: Attempt, reason: Reason, detail: str, now: datetime) -> Change:
     """The attempt has failed; its instance still has to be destroyed."""
     event = event_of("attempt.failed", session, now, why(attempt, reason, detail))
     failed = replace(attempt, reason=reason, detail=detail)
-    return Change("doom", session, failed, (event,), failure=_failure(attempt, reason, now))
+    return Change(Effect.DOOM, session, failed, (event,), failure=_failure(attempt, reason, now))
 
 
 def extend(session: Session, expires_at: datetime, now: datetime) -> Change:
     """The end moves."""
     data = {"before": session.expires_at, "expires_at": expires_at}
     event = event_of("session.extended", session, now, data)
-    return Change("extend", replace(session, expires_at=expires_at), None, (event,))
+    return Change(Effect.EXTEND, replace(session, expires_at=expires_at), None, (event,))
 
 
 def warn(session: Session, now: datetime) -> Change:
     """The end comes near, and it is announced once."""
     warned = replace(session, warned_for=session.expires_at)
     data = {"expires_at": session.expires_at}
-    return Change("warn", warned, None, (event_of("session.expiring", session, now, data),))
+    return Change(Effect.WARN, warned, None, (event_of("session.expiring", session, now, data),))
 
 
 def mark_lost(session: Session, since: datetime | None, detail: str, now: datetime) -> Change:
     """The provider began, or ceased, to call the machine lost, stopped or offline."""
     kind = "session.machine_missing" if since is not None else "session.machine_back"
     event = event_of(kind, session, now, {"since": since, "detail": detail})
-    return Change("mark-lost", replace(session, lost_since=since), None, (event,))
+    return Change(Effect.MARK_LOST, replace(session, lost_since=since), None, (event,))
 
 
 def mark_idle(session: Session, since: datetime | None, now: datetime) -> Change:
     """The machine began, or ceased, to be idle."""
     kind = "session.idling" if since is not None else "session.active"
     event = event_of(kind, session, now, {"idle_since": since})
-    return Change("mark-idle", replace(session, idle_since=since), None, (event,))
+    return Change(Effect.MARK_IDLE, replace(session, idle_since=since), None, (event,))
 
 
 def reap_idle(
@@ -245,9 +246,9 @@ def reap_idle(
     """The verdict "idle" with its evidence, and the end of the session where that is the policy."""
     event = event_of("session.idle", session, now, {**evidence, "is_ending": is_ending})
     if not is_ending:
-        return Change("report-idle", session, None, (event,))
+        return Change(Effect.REPORT_IDLE, session, None, (event,))
     change = end(session, Reason.IDLE, due_at, now)
-    return replace(change, name="reap-idle", events=(event, *change.events))
+    return replace(change, name=Effect.REAP_IDLE, events=(event, *change.events))
 
 
 def end(session: Session, reason: Reason, due_at: datetime, now: datetime) -> Change:
@@ -260,7 +261,7 @@ def end(session: Session, reason: Reason, due_at: datetime, now: datetime) -> Ch
         due_at=due_at,
     )
     data = {"reason": reason, "due_at": due_at}
-    return Change("end", ending, None, (event_of("session.stopping", session, now, data),))
+    return Change(Effect.END, ending, None, (event_of("session.stopping", session, now, data),))
 
 
 def lose(session: Session, attempt: Attempt, detail: str, now: datetime) -> Change:
@@ -270,7 +271,7 @@ def lose(session: Session, attempt: Attempt, detail: str, now: datetime) -> Chan
     lost = replace(attempt, reason=reason, detail=detail)
     event = event_of("session.lost", session, now, why(attempt, reason, detail))
     failure = _failure(attempt, reason, now)
-    return Change("lose", ending, lost, (event,), failure=failure)
+    return Change(Effect.LOSE, ending, lost, (event,), failure=failure)
 
 
 def destroying(
@@ -284,7 +285,7 @@ def destroying(
     )
     data = {"attempt": attempt.n, "instance_id": attempt.instance_id}
     event = event_of("instance.destroy_accepted", session, accepted_at, data)
-    return Change("destroying", session, asked, (event,), accrual=_meter(session, asked))
+    return Change(Effect.DESTROYING, session, asked, (event,), accrual=_meter(session, asked))
 
 
 def destroy_again(
@@ -296,7 +297,7 @@ def destroy_again(
     event: this may repeat itself for days, and `destroy_fails` tells of it now and then.
     """
     require_open(session, "destroy again")
-    name = "destroy-ignored" if is_ignored else "destroy-again"
+    name = Effect.DESTROY_IGNORED if is_ignored else Effect.DESTROY_AGAIN
     asked = replace(attempt, destroy_accepted_at=accepted_at)
     return Change(name, session, asked, accrual=_meter(session, asked))
 
@@ -306,7 +307,7 @@ def destroy_fails(session: Session, attempt: Attempt, detail: str, now: datetime
     asked = replace(attempt, destroy_asked_at=attempt.destroy_asked_at or now)
     data = {"attempt": attempt.n, "instance_id": attempt.instance_id, "detail": detail}
     event = event_of("instance.destroy_failed", session, now, data)
-    return Change("destroy-fails", session, asked, (event,))
+    return Change(Effect.DESTROY_FAILS, session, asked, (event,))
 
 
 def gone(session: Session, attempt: Attempt, proof: str, now: datetime) -> Change:
@@ -322,7 +323,7 @@ def gone(session: Session, attempt: Attempt, proof: str, now: datetime) -> Chang
     )
     data = {"attempt": attempt.n, "instance_id": attempt.instance_id, "proof": proof}
     change = Change(
-        "gone",
+        Effect.GONE,
         session,
         over,
         (event_of("instance.gone", session, now, data),),
@@ -342,13 +343,13 @@ def retry(session: Session, attempt: Attempt, now: datetime) -> Change:
         access=Access(),
     )
     data = {"attempt": attempt.n, "offer_id": attempt.offer.id, "label": attempt.label}
-    return Change("retry", after, attempt, (event_of("attempt.started", session, now, data),))
+    return Change(Effect.RETRY, after, attempt, (event_of("attempt.started", session, now, data),))
 
 
 def give_up(session: Session, reason: Reason, detail: str, now: datetime) -> Change:
     """No attempt worked and no offer is left to try: no machine exists, the session failed."""
     failing = replace(session, wanted=Wanted.GONE, reason=reason, error=detail, due_at=now)
-    return conclude(Change("give-up", failing), now)
+    return conclude(Change(Effect.GIVE_UP, failing), now)
 
 
 def conclude(change: Change, now: datetime) -> Change:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from broker.decide.events import event_of
 from broker.decide.keys import DETACHED, REKEYED
+from broker.effects import Effect
 from broker.model import Access, Change, Session
 
 
@@ -34,13 +35,13 @@ def reissue(
     )
     data = {"ssh_key": public_key is not None, "session_token": digest is not None}
     told = data | ({"replaced": replaced} if replaced else {})
-    return Change("reissue", renewed, None, (event_of(REKEYED, session, now, told),))
+    return Change(Effect.REISSUE, renewed, None, (event_of(REKEYED, session, now, told),))
 
 
 def note_detached(session: Session, public_key: str, now: datetime) -> Change:
     """The provider has forgotten a key that was replaced."""
     event = event_of(DETACHED, session, now, {"key": public_key})
-    return Change("note-detached", session, None, (event,))
+    return Change(Effect.NOTE_DETACHED, session, None, (event,))
 
 
 def note_watchdog(
@@ -49,11 +50,11 @@ def note_watchdog(
     """The machine knows until when it may live."""
     data = {"before": before, "deadline": deadline}
     event = event_of("watchdog.deadline_written", session, now, data)
-    return Change("note-watchdog", session, None, (event,))
+    return Change(Effect.NOTE_WATCHDOG, session, None, (event,))
 
 
 def watchdog_fails(session: Session, deadline: datetime, detail: str, now: datetime) -> Change:
     """The machine cannot be told until when it may live; it is tried again without end."""
     data = {"deadline": deadline, "detail": detail}
     event = event_of("watchdog.deadline_not_written", session, now, data)
-    return Change("watchdog-fails", session, None, (event,))
+    return Change(Effect.WATCHDOG_FAILS, session, None, (event,))

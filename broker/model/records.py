@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from broker.effects import Effect
 from broker.model.sessions import Attempt, Session
 from broker.model.words import Reason, Status, Wanted
 
@@ -140,8 +141,8 @@ class Receipt:
 class Change:
     """Everything that one transaction writes about one session."""
 
-    name: str
-    """What the change does, in one word or two joined by a hyphen: `record`, `accept`, `verify`."""
+    name: Effect
+    """What the change does."""
     session: Session
     """The new value; its `version` is the one that was read."""
     attempt: Attempt | None = None

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
+from broker.effects import Effect, effect
 from broker.errors import StartupError
 from broker.model import KeyType
 
@@ -139,7 +140,10 @@ def _normal(kind: str, encoded: str) -> str:
 def _create(path: Path, pair: KeyPair) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Temporary files have mode 0600 from the start, and go away where writing fails.
-    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-") as file:
+    with (
+        effect(Effect.WRITE_FILE),
+        NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-") as file,
+    ):
         file.write(pair.private_pem)
         file.flush()
         os.fsync(file.fileno())

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from broker.effects import Effect, effect
 from broker.errors import StoreFailed
 from broker.model import (
     Accrual,
@@ -67,7 +68,8 @@ class Store:
         """
         sealer = Sealer(key)
         path = database_path(url)
-        await asyncio.to_thread(prepare, path, now, may_migrate=may_migrate)
+        with effect(Effect.PREPARE_DATABASE):
+            await asyncio.to_thread(prepare, path, now, may_migrate=may_migrate)
         return cls(path, sealer)
 
     async def close(self) -> None:
@@ -81,7 +83,7 @@ class Store:
 
     async def set_meta(self, key: str, value: str) -> None:
         """Set a value of the database's own."""
-        await self._writer.run(partial(writes.set_meta, key=key, value=value))
+        await self._writer.run(Effect.SET_META, partial(writes.set_meta, key=key, value=value))
 
     async def add_session(self, change: Change, confidential: Confidential) -> Session:
         """Insert a session with its attempt and events.
@@ -89,7 +91,9 @@ class Store:
         Raises DuplicateSession where the consumer already has a live session of this offer.
         """
         sealed = self._sealer.seal(confidential)
-        return await self._writer.run(partial(writes.add_session, change=change, sealed=sealed))
+        return await self._writer.run(
+            change.name, partial(writes.add_session, change=change, sealed=sealed)
+        )
 
     async def commit(self, change: Change) -> Session:
         """Write a change, and return the session with its new version.
@@ -97,7 +101,7 @@ class Store:
         Raises StaleWrite where somebody else has written since `change.session.version`,
         DuplicateSession where a retry moves to an offer that the consumer already has.
         """
-        return await self._writer.run(partial(writes.commit, change=change))
+        return await self._writer.run(change.name, partial(writes.commit, change=change))
 
     async def session(self, session_id: str) -> Session | None:
         return await self._reader.first(queries.SESSION, id=session_id)
@@ -211,7 +215,7 @@ class Store:
 
     async def add_event(self, event: Event) -> Event:
         """Write an event that changes no session, and return it with its id."""
-        return await self._writer.run(partial(writes.add_event, event=event))
+        return await self._writer.run(Effect.ADD_EVENT, partial(writes.add_event, event=event))
 
     async def accruals(
         self,
@@ -238,16 +242,13 @@ class Store:
         given = _given(consumer_id=consumer_id)
         return await self._reader.fetch(queries.meters_where(frozenset(given)), **given)
 
-    async def add_failure(self, failure: Failure) -> None:
-        await self._writer.run(partial(writes.add_failure, failure=failure))
-
     async def failures(self, since: datetime) -> list[Failure]:
         """The failures since that instant, oldest first."""
         return await self._reader.fetch(queries.FAILURES, instant=since)
 
     async def prune_failures(self, before: datetime) -> None:
         """Forget the failures before that instant."""
-        await self._writer.run(partial(writes.prune_failures, before=before))
+        await self._writer.run(Effect.PRUNE_FAILURES, partial(writes.prune_failures, before=before))
 
     async def receipt(self, key: str, since: datetime) -> Receipt | None:
         """The receipt of the request that carried this Idempotency-Key, if it is no older."""
@@ -255,7 +256,7 @@ class Store:
 
     async def prune_receipts(self, before: datetime) -> None:
         """Forget the receipts before that instant."""
-        await self._writer.run(partial(writes.prune_receipts, before=before))
+        await self._writer.run(Effect.PRUNE_RECEIPTS, partial(writes.prune_receipts, before=before))
 
     def fingerprint(self, asked: bytes) -> str:
         """Stands for `asked` in a receipt: the same for the same, and of no use without our key."""
@@ -266,7 +267,9 @@ class Store:
 
     async def save_sightings(self, provider: str, seen: Sequence[Sighting]) -> None:
         """Replace everything that was seen at `provider` by `seen`."""
-        await self._writer.run(partial(writes.save_sightings, provider=provider, seen=seen))
+        await self._writer.run(
+            Effect.SAVE_SIGHTINGS, partial(writes.save_sightings, provider=provider, seen=seen)
+        )
 
     async def counts(self) -> dict[tuple[str, Status], int]:
         """How many sessions there are, by provider of the current offer and status."""

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from broker.effects import Effect, effect
 from broker.errors import StoreFailed
 from broker.store.connections import writing_engine
 
@@ -51,7 +52,7 @@ class Writer:
         self._is_closed = False
         self._task = asyncio.create_task(self._work(), name="store-writer")
 
-    async def run(self, job: Job[T]) -> T:
+    async def run(self, name: Effect, job: Job[T]) -> T:
         """What the job returned, once that is committed; what it raised, with nothing written.
 
         Where the caller is cancelled, the job may be written nonetheless.
@@ -60,9 +61,10 @@ class Writer:
         if self._is_closed:
             raise StoreFailed(_CLOSED)
         waiting = _Waiting(job, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        self._wake.set()
-        answer: T = await waiting.answer
+        with effect(name):
+            self._waiting.append(waiting)
+            self._wake.set()
+            answer: T = await waiting.answer
         return answer
 
     async def close(self) -> None:

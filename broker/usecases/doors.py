@@ -15,6 +15,7 @@ from enum import StrEnum
 from time import monotonic
 from typing import Protocol, TypeVar
 
+from broker.effects import Effect, effect
 from broker.errors import Detail
 from providers.base import (
     Capabilities,
@@ -40,15 +41,15 @@ from providers.errors import (
 T = TypeVar("T")
 
 _DEADLINES = {
-    "list_offers": timedelta(seconds=90),
-    "list_instances": timedelta(seconds=30),
-    "get": timedelta(seconds=30),
-    "create": timedelta(seconds=200),
-    "destroy": timedelta(minutes=10),
-    "list_templates": timedelta(seconds=30),
-    "balance": timedelta(seconds=30),
-    "attach_key": timedelta(minutes=2),
-    "detach_key": timedelta(minutes=2),
+    Effect.LIST_OFFERS: timedelta(seconds=90),
+    Effect.LIST_INSTANCES: timedelta(seconds=30),
+    Effect.GET: timedelta(seconds=30),
+    Effect.CREATE: timedelta(seconds=200),
+    Effect.DESTROY: timedelta(minutes=10),
+    Effect.LIST_TEMPLATES: timedelta(seconds=30),
+    Effect.BALANCE: timedelta(seconds=30),
+    Effect.ATTACH_KEY: timedelta(minutes=2),
+    Effect.DETACH_KEY: timedelta(minutes=2),
 }
 """Longest time per call, the wait for its turn at the provider included.
 
@@ -56,7 +57,7 @@ Creating may take two minutes at TensorDock, and its turn another one; offers a 
 market. Of two hundred destructions that are paced at three seconds the last has its turn after
 ten minutes; an adapter bounds each request of its own."""
 
-_TRIED_OFTEN = {"list_offers", "list_instances"}
+_TRIED_OFTEN = {Effect.LIST_OFFERS, Effect.LIST_INSTANCES}
 """The operations every provider is asked for all the time; both failing means that it is down."""
 
 _NO_FAULT_OF_THE_PROVIDER = (NotFound, OfferGone)
@@ -87,7 +88,7 @@ class CallListener(Protocol):
     """Is told of every provider call, after it."""
 
     def provider_called(
-        self, provider: str, operation: str, seconds: float, error: ProviderError | None
+        self, provider: str, operation: Effect, seconds: float, error: ProviderError | None
     ) -> None: ...
 
 
@@ -108,7 +109,7 @@ class Door:
         self._provider = provider
         self._listener = listener
         self._now = now
-        self._failing: dict[str, tuple[datetime, ProviderError]] = {}
+        self._failing: dict[Effect, tuple[datetime, ProviderError]] = {}
 
     @property
     def name(self) -> str:
@@ -133,29 +134,29 @@ class Door:
         return Health(ProviderState.DOWN if is_down else ProviderState.DEGRADED, reasons)
 
     async def list_offers(self) -> OfferList:
-        return await self._call("list_offers", self._provider.list_offers())
+        return await self._call(Effect.LIST_OFFERS, self._provider.list_offers())
 
     async def create(self, spec: LaunchSpec) -> Instance:
         """As the provider's; a deadline that passes is an unknown outcome."""
         try:
-            return await self._call("create", self._provider.create(spec))
+            return await self._call(Effect.CREATE, self._provider.create(spec))
         except _DeadlinePassed as error:
             raise OutcomeUnknown(str(error)) from error
 
     async def list_instances(self) -> Sequence[Instance]:
-        return await self._call("list_instances", self._provider.list_instances())
+        return await self._call(Effect.LIST_INSTANCES, self._provider.list_instances())
 
     async def get(self, instance_id: str) -> Instance:
-        return await self._call("get", self._provider.get(instance_id))
+        return await self._call(Effect.GET, self._provider.get(instance_id))
 
     async def destroy(self, instance_id: str) -> None:
-        await self._call("destroy", self._provider.destroy(instance_id))
+        await self._call(Effect.DESTROY, self._provider.destroy(instance_id))
 
     async def list_templates(self) -> Sequence[Template]:
         """The provider's templates; none where it has none."""
         if not isinstance(self._provider, HasTemplates):
             return ()
-        return await self._call("list_templates", self._provider.list_templates())
+        return await self._call(Effect.LIST_TEMPLATES, self._provider.list_templates())
 
     @property
     def owns_keys(self) -> bool:
@@ -165,23 +166,23 @@ class Door:
     async def attach_key(self, instance_id: str, public_key: str) -> None:
         """As the provider's; nothing where it does not own its machines' keys."""
         if isinstance(self._provider, HasKeys):
-            await self._call("attach_key", self._provider.attach_key(instance_id, public_key))
+            await self._call(Effect.ATTACH_KEY, self._provider.attach_key(instance_id, public_key))
 
     async def detach_key(self, instance_id: str, public_key: str) -> None:
         """As the provider's; nothing where it does not own its machines' keys."""
         if isinstance(self._provider, HasKeys):
-            await self._call("detach_key", self._provider.detach_key(instance_id, public_key))
+            await self._call(Effect.DETACH_KEY, self._provider.detach_key(instance_id, public_key))
 
     async def balance(self) -> Decimal | None:
         """Spendable USD; None where the provider does not tell."""
         if not isinstance(self._provider, HasBalance):
             return None
-        return await self._call("balance", self._provider.balance())
+        return await self._call(Effect.BALANCE, self._provider.balance())
 
     async def close(self) -> None:
         await self._provider.close()
 
-    async def _call(self, operation: str, call: Awaitable[T]) -> T:
+    async def _call(self, operation: Effect, call: Awaitable[T]) -> T:
         begun = monotonic()
         try:
             result = await self._within_deadline(operation, call)
@@ -194,15 +195,16 @@ class Door:
         self._note(operation, None)
         return result
 
-    async def _within_deadline(self, operation: str, call: Awaitable[T]) -> T:
+    async def _within_deadline(self, operation: Effect, call: Awaitable[T]) -> T:
         try:
-            async with asyncio.timeout(_DEADLINES[operation].total_seconds()):
-                return await call
+            with effect(operation):
+                async with asyncio.timeout(_DEADLINES[operation].total_seconds()):
+                    return await call
         except TimeoutError as error:
             message = f"{self.name} did not answer {operation} in time."
             raise _DeadlinePassed(message) from error
 
-    def _note(self, operation: str, error: ProviderError | None) -> None:
+    def _note(self, operation: Effect, error: ProviderError | None) -> None:
         if error is None:
             self._failing.pop(operation, None)
             return
@@ -210,12 +212,12 @@ class Door:
         self._failing[operation] = (since, error)
 
 
-def _is_no_fault(operation: str, error: ProviderError) -> bool:
+def _is_no_fault(operation: Effect, error: ProviderError) -> bool:
     """Whether the provider is well all the same.
 
     "It is gone" is an answer, and often the one that was hoped for; what a consumer asks for may
     be wrong, whoever is asked.
     """
-    if operation == "create" and isinstance(error, InvalidRequest):
+    if operation is Effect.CREATE and isinstance(error, InvalidRequest):
         return True
     return isinstance(error, _NO_FAULT_OF_THE_PROVIDER)

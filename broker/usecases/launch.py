@@ -15,6 +15,7 @@ from broker.decide.funds import Purse
 from broker.decide.images import plan_image
 from broker.decide.pauses import growing
 from broker.decide.watchdog import deadline_of
+from broker.effects import Effect
 from broker.model import Attempt, Change, Reason, Session, Wanted
 from broker.store import Store
 from broker.usecases.doors import Door
@@ -251,7 +252,7 @@ class Launcher:
         """Write the final status of a session whose machine is known to be gone."""
         tools = self._tools
         await tools.journal.apply(
-            session.id, lambda s, _: moves.conclude(Change("conclude", s), tools.now())
+            session.id, lambda s, _: moves.conclude(Change(Effect.CONCLUDE, s), tools.now())
         )
 
 

@@ -11,6 +11,7 @@ from broker.decide.disk import check_disk
 from broker.decide.images import plan_image
 from broker.decide.requests import check_offer, check_texts, complete, refuse_what_nobody_can
 from broker.decide.select import Needs, check_payable, needs_of
+from broker.effects import Effect
 from broker.errors import (
     BrokerError,
     Conflict,
@@ -256,7 +257,7 @@ class Opening:
 
 def _is_answered(change: Change) -> bool:
     """Whether the provider's word is in: made, refused for good, or lost."""
-    return change.name in {"accept", "lose-reply"} or change.session.is_final
+    return change.name in {Effect.ACCEPT, Effect.LOSE_REPLY} or change.session.is_final
 
 
 def _duplicate(session_id: str) -> Conflict:

@@ -18,6 +18,7 @@ from tests import builders
 from tests.offers import a_failure, a_request, an_offer, minutes
 from tests.service import store_examples
 from tests.service.markets import Clock, ScriptedMarket, inventory_of
+from tests.service.store_examples import add, session
 
 ONE, TWO = an_offer("1"), an_offer("2", price="0.6")
 
@@ -211,8 +212,9 @@ async def test_confidence_returns_when_the_failure_grows_old(store: Store, clock
 
 async def test_failures_are_remembered_over_a_restart(store: Store, clock: Clock) -> None:
     """Those of the last hour, from the store."""
-    await store.add_failure(a_failure(ONE))
-    await store.add_failure(replace(a_failure(TWO), reason=Reason.PROVIDER_UNAVAILABLE))
+    unavailable = replace(a_failure(TWO), reason=Reason.PROVIDER_UNAVAILABLE)
+    await add(store, session(1), failure=a_failure(ONE))
+    await add(store, session(2), failure=unavailable)
     inventory = await read(store, clock, ONE, TWO)
     await inventory.load()
 

@@ -161,11 +161,11 @@ async def test_verified_attempts_are_found_by_the_time_of_their_verification(sto
 
 
 async def test_failures_are_remembered_and_forgotten(store: Store) -> None:
-    """Those of a change and those that stand alone."""
+    """Those of changes, until they are too old."""
     of = await add(store, session(1))
     await store.commit(Change("doom", of, failure=failure(2)))
-    await store.add_failure(failure(1))
-    await store.add_failure(replace(failure(3), machine_id=None, location=None))
+    await add(store, session(2), failure=failure(1))
+    await add(store, session(3), failure=replace(failure(3), machine_id=None, location=None))
     assert [failure(2), replace(failure(3), machine_id=None, location=None)] == (
         await store.failures(NOW + 2 * HOUR)
     )
@@ -276,6 +276,6 @@ async def test_an_attempt_that_is_recorded_late_belongs_to_its_session(store: St
 
 async def test_an_expired_failure_is_told_by_its_instant(store: Store) -> None:
     """The border belongs to those that are told."""
-    await store.add_failure(failure(1))
+    await add(store, session(1), failure=failure(1))
     told = [await store.failures(NOW + HOUR + timedelta(microseconds=n)) for n in (0, 1)]
     assert [[failure(1)], []] == told

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from broker.effects import Effect
 from broker.errors import StoreFailed
 from broker.model import Change, Status
 from broker.store import Store
@@ -76,7 +77,7 @@ async def test_the_database_survives_the_loss_of_power(store: Store, file: Path)
     def ask(connection: sa.Connection) -> list[object]:
         return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in pragmas]
 
-    assert ["wal", 2, 1, 5000] == await store._writer.run(ask)
+    assert ["wal", 2, 1, 5000] == await store._writer.run(Effect.SET_META, ask)
 
 
 async def test_a_reader_cannot_write(store: Store) -> None:
@@ -134,7 +135,9 @@ async def test_a_caller_who_leaves_in_the_midst_of_the_commit_does_not_break_it(
     def leave(connection: sa.Connection) -> None:
         loop.call_soon_threadsafe(writes[1].cancel)
 
-    outcomes = await asyncio.gather(*writes, store._writer.run(leave), return_exceptions=True)
+    outcomes = await asyncio.gather(
+        *writes, store._writer.run(Effect.SET_META, leave), return_exceptions=True
+    )
     assert isinstance(outcomes[1], asyncio.CancelledError)
     assert [session(n).id for n in range(3)] == await store.open_ids()
 
@@ -189,7 +192,7 @@ async def test_a_job_that_raises_is_undone_alone(store: Store) -> None:
 
     outcomes = await asyncio.gather(
         store.set_meta("one", "1"),
-        store._writer.run(half_done),
+        store._writer.run(Effect.SET_META, half_done),
         store.set_meta("two", "2"),
         return_exceptions=True,
     )
