@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from providers.errors import ProviderError
 from providers.fields import as_number
 from providers.http import Answer
 from providers.json_text import parse_json
@@ -13,6 +16,30 @@ from providers.json_text import parse_json
 _LONGEST_WAIT = timedelta(hours=1)
 _LATEST_DELTA = 10**9
 """A moment of reset above it is an instant, below it seconds from now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an answer is read with, beside itself."""
+
+    now: datetime
+    """UTC."""
+    default_wait: timedelta = timedelta()
+    """After an answer that asks for patience and does not say how much."""
+    secret: str = field(default="", repr=False)
+    """The account's key, which no message repeats."""
+
+
+class Meanings:
+    """What the words of a marketplace mean: the first class one of whose patterns is found."""
+
+    def __init__(self, *table: tuple[type[ProviderError], Sequence[str]]) -> None:
+        """The patterns are regular expressions; of several classes the first counts."""
+        self._table = tuple((kind, re.compile("|".join(words))) for kind, words in table)
+
+    def of(self, words: str) -> type[ProviderError] | None:
+        """The meaning of words in lower case; None where they are unknown."""
+        return next((kind for kind, pattern in self._table if pattern.search(words)), None)
 
 
 def decoded(body: str) -> object:
@@ -26,6 +53,11 @@ def decoded(body: str) -> object:
 def is_html(answer: Answer) -> bool:
     """A page for people, from an edge in front of the marketplace: no word of its own."""
     return "html" in header(answer.headers, "content-type") or answer.text.lstrip().startswith("<")
+
+
+def plain_text(body: str) -> str:
+    """A body that is words for people; HTML and broken JSON are none."""
+    return "" if body.lstrip().startswith(("<", "{", "[", '"')) else body
 
 
 def header(headers: Mapping[str, str], name: str) -> str:

@@ -74,6 +74,11 @@ class HttpClient:
         self._headers = dict(headers)
         self._session: aiohttp.ClientSession | None = None
 
+    @classmethod
+    def with_token(cls, base_url: str, token: str) -> HttpClient:
+        """The connection of an account whose token goes with every request."""
+        return cls(base_url, {"Authorization": f"Bearer {token}", "Accept": "application/json"})
+
     async def request(
         self,
         method: str,

@@ -22,6 +22,7 @@ _QUICK_WAIT = timedelta(seconds=1)
 _LONGEST_REST = timedelta(minutes=1)
 """A lane that rests for longer would hold up the destructions that wait in it."""
 _MOST_TRIES = 3
+_SHORTEST_SETTLE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,11 @@ class _Spacing:
             while (left := self._next_start - _monotonic()) > 0:  # noqa: ASYNC110
                 await asyncio.sleep(left)
             self._next_start = _monotonic() + self._interval
+
+
+def settle_at(pace: float, usual: timedelta) -> timedelta:
+    """How long after a lost answer a machine may still appear: a second at least."""
+    return max(usual * pace, _SHORTEST_SETTLE)
 
 
 def _wait_of(refused: RateLimited) -> timedelta:

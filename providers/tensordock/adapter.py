@@ -17,16 +17,10 @@ from providers.base import (
     LaunchSpec,
     OfferList,
 )
-from providers.errors import (
-    BadResponse,
-    NotFound,
-    OutcomeUnknown,
-    ProviderError,
-    RateLimited,
-    Unavailable,
-)
-from providers.http import MEBIBYTE, Answer, HttpClient, NotSent
-from providers.pacing import Lane, Pacer
+from providers.calls import Calls
+from providers.errors import NotFound, ProviderError, Unavailable
+from providers.http import MEBIBYTE, HttpClient
+from providers.pacing import Lane, Pacer, settle_at
 from providers.tensordock.creation import TEXT_LIMITS, images_for, present_creation
 from providers.tensordock.failures import (
     ImageRefused,
@@ -46,7 +40,6 @@ from providers.tensordock.wire import (
 )
 
 _SETTLE = timedelta(minutes=2)
-_SHORTEST_SETTLE = timedelta(seconds=1)
 _READ_WITHIN = timedelta(seconds=25)
 _DESTROY_WITHIN = timedelta(seconds=60)
 _CREATE_WITHIN = timedelta(seconds=120)
@@ -54,7 +47,7 @@ _CREATE_PATIENCE = timedelta(seconds=60)
 _LARGE = 16 * MEBIBYTE
 
 _DESTROY, _OTHER = "destroy", "other"
-_OTHER_SECONDS, _DESTROY_SECONDS = 1.0, 2.0
+_OTHER_INTERVAL, _DESTROY_INTERVAL = timedelta(seconds=1), timedelta(seconds=2)
 """Between two calls of a lane at pace 1: together fewer than the hundred a minute allowed."""
 _CALLS_AT_ONCE = 8
 _USUAL_WAIT = timedelta(seconds=30)
@@ -82,17 +75,17 @@ class TensordockProvider:
     def __init__(self, options: TensordockOptions, now: Callable[[], datetime]) -> None:
         self._options = options
         self._now = now
-        self._http = HttpClient(
-            options.api_url,
-            {"Authorization": f"Bearer {options.api_token}", "Accept": "application/json"},
-        )
+        self._http = HttpClient.with_token(options.api_url, options.api_token)
         legacy = legacy_address(options.api_url)
         self._legacy = HttpClient(legacy, {}) if legacy and options.auth_id else None
-        self._pacer = Pacer(
+        pacer = Pacer(
             {
-                _OTHER: Lane(_seconds(_OTHER_SECONDS * options.pace), _CALLS_AT_ONCE),
-                _DESTROY: Lane(_seconds(_DESTROY_SECONDS * options.pace), _CALLS_AT_ONCE),
+                _OTHER: Lane(_OTHER_INTERVAL * options.pace, _CALLS_AT_ONCE),
+                _DESTROY: Lane(_DESTROY_INTERVAL * options.pace, _CALLS_AT_ONCE),
             }
+        )
+        self._calls = Calls(
+            pacer, now, pace=options.pace, usual_wait=_USUAL_WAIT, secret=options.api_token
         )
 
     @property
@@ -103,7 +96,7 @@ class TensordockProvider:
     def capabilities(self) -> Capabilities:
         return Capabilities(
             launch_modes=frozenset({LaunchMode.SSH}),
-            settle=max(_SETTLE * self._options.pace, _SHORTEST_SETTLE),
+            settle=settle_at(self._options.pace, _SETTLE),
             direct_proof=True,
             custom_image=False,
             balance=self._legacy is not None,
@@ -123,8 +116,8 @@ class TensordockProvider:
         *others, last = images_for(spec.image or self._options.default_image)
         for image in others:
             with suppress(ImageRefused):
-                return await self._create_paced(spec, image)
-        return await self._create_paced(spec, last)
+                return await self._create_with(spec, image)
+        return await self._create_with(spec, last)
 
     async def list_instances(self) -> Sequence[Instance]:
         return parse_instances(await self._read("/instances"))
@@ -138,10 +131,9 @@ class TensordockProvider:
 
     async def destroy(self, instance_id: str) -> None:
         path = f"/instances/{_known(instance_id)}"
-        async with self._pacer.turn(_DESTROY):
-            answer = await self._http.request("DELETE", path, within=_DESTROY_WITHIN)
+        send = partial(self._http.request, "DELETE", path, within=_DESTROY_WITHIN)
         try:
-            self._accepted(answer)
+            await self._calls.ask(_DESTROY, send, require_accepted)
         except NothingThere as error:
             raise await self._meant(error, instance_id) from error
 
@@ -149,57 +141,24 @@ class TensordockProvider:
         if self._legacy is None or self._options.auth_id is None:
             raise Unavailable("The balance is told for an authorization id only.")
         form = present_credentials(self._options.auth_id, self._options.api_token)
-        async with self._pacer.turn(_OTHER):
-            answer = await self._legacy.request(
-                "POST", "/billing/balance", within=_READ_WITHIN, form=form
-            )
-        return parse_balance(self._payload(_OTHER, answer))
+        path = "/billing/balance"
+        send = partial(self._legacy.request, "POST", path, within=_READ_WITHIN, form=form)
+        return parse_balance(await self._calls.ask(_OTHER, send, payload_of))
 
     async def close(self) -> None:
         await self._http.close()
         if self._legacy is not None:
             await self._legacy.close()
 
-    async def _create_paced(self, spec: LaunchSpec, image: str) -> Instance:
-        create = partial(self._create_with, spec, image)
-        pace = self._options.pace
-        return await self._pacer.insist(_OTHER, create, patience=_CREATE_PATIENCE, pace=pace)
-
     async def _create_with(self, spec: LaunchSpec, image: str) -> Instance:
         body = present_creation(spec, image)
         send = partial(self._http.request, "POST", "/instances", within=_CREATE_WITHIN, body=body)
-        try:
-            answer = await send()
-        except NotSent:
-            raise
-        except (Unavailable, BadResponse) as error:
-            raise OutcomeUnknown(str(error)) from error
-        token = self._options.api_token
-        instance_id = created_id(answer, self._now(), default_wait=self._wait, secret=token)
+        instance_id = await self._calls.create(_OTHER, send, created_id, patience=_CREATE_PATIENCE)
         return Instance(instance_id, spec.label, InstanceStatus.STARTING)
 
     async def _read(self, path: str) -> object:
-        async with self._pacer.turn(_OTHER):
-            answer = await self._http.request("GET", path, within=_READ_WITHIN, most_bytes=_LARGE)
-        return self._payload(_OTHER, answer)
-
-    def _payload(self, lane: str, answer: Answer) -> object:
-        token = self._options.api_token
-        try:
-            return payload_of(answer, self._now(), default_wait=self._wait, secret=token)
-        except RateLimited as error:
-            raise self._pacer.heed(lane, error, pace=self._options.pace) from error
-
-    def _accepted(self, answer: Answer) -> None:
-        token = self._options.api_token
-        try:
-            require_accepted(answer, self._now(), default_wait=self._wait, secret=token)
-        except RateLimited as error:
-            raise self._pacer.heed(_DESTROY, error, pace=self._options.pace) from error
-
-    @property
-    def _wait(self) -> timedelta:
-        return _USUAL_WAIT * self._options.pace
+        send = partial(self._http.request, "GET", path, within=_READ_WITHIN, most_bytes=_LARGE)
+        return await self._calls.ask(_OTHER, send, payload_of)
 
     async def _meant(self, error: NothingThere, instance_id: str) -> ProviderError:
         """An address where nothing is, and a list without the machine: together they say it."""
@@ -212,7 +171,3 @@ def _known(instance_id: str) -> str:
     if not instance_id or not instance_id.replace("-", "").isalnum() or not instance_id.isascii():
         raise NotFound("There is no such machine.")
     return instance_id
-
-
-def _seconds(seconds: float) -> timedelta:
-    return timedelta(seconds=seconds)

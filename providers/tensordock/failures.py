@@ -9,10 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from providers.answers import decoded, first_wait, is_html, told_waits
+from providers.answers import (
+    Context,
+    Meanings,
+    decoded,
+    first_wait,
+    is_html,
+    plain_text,
+    told_waits,
+)
 from providers.errors import (
     BadResponse,
     InsufficientFunds,
@@ -29,9 +36,6 @@ from providers.fields import Row, as_row, cleaned, whole
 from providers.http import Answer
 from providers.tensordock.creation import parse_created
 
-DEFAULT_WAIT = timedelta(seconds=30)
-"""After an answer that asks for patience and does not say how much."""
-
 
 class ImageRefused(InvalidRequest):
     """The marketplace does not have this image here."""
@@ -44,7 +48,7 @@ class NothingThere(BadResponse):
     """
 
 
-_WORDS: tuple[tuple[type[ProviderError], tuple[str, ...]], ...] = (
+_MEANINGS = Meanings(
     (
         OfferGone,
         (
@@ -78,7 +82,6 @@ _WORDS: tuple[tuple[type[ProviderError], tuple[str, ...]], ...] = (
     (Unavailable, ("unexpected error during deployment", "internal server error")),
 )
 """In this order: "insufficient capacity" is no want of money."""
-_MEANINGS = tuple((kind, re.compile("|".join(words))) for kind, words in _WORDS)
 _OF_A_MACHINE = re.compile(r"\b(?:instance|virtual ?machine|vm)\b")
 """Not "server": a web server says of any path that it is not found on this server."""
 _BY_STATUS = {
@@ -94,58 +97,31 @@ _MESSAGE_NAMES = ("message", "msg", "detail", "title", "code")
 _MOST_ISSUES = 5
 
 
-def failure_of(
-    answer: Answer,
-    now: datetime,
-    *,
-    default_wait: timedelta = DEFAULT_WAIT,
-    secret: str = "",
-) -> ProviderError:
-    """The error that an answer tells of: a status of 400 and more, outside or inside the body.
-
-    `secret` is the account's token, which no message repeats.
-    """
-    message = cleaned(_message(answer), secret)
+def failure_of(answer: Answer, context: Context) -> ProviderError:
+    """The error that an answer tells of: a status of 400 and more, outside or inside the body."""
+    message = cleaned(_message(answer), context.secret)
     kind = _kind(answer, message.lower())
     if kind is RateLimited:
-        wait = first_wait(told_waits(answer.headers, now), default_wait)
+        wait = first_wait(told_waits(answer.headers, context.now), context.default_wait)
         return RateLimited(message or None, retry_after=wait)
     return kind(message or f"The marketplace's answer cannot be understood ({answer.status}).")
 
 
-def payload_of(
-    answer: Answer,
-    now: datetime,
-    *,
-    default_wait: timedelta = DEFAULT_WAIT,
-    secret: str = "",
-) -> object:
+def payload_of(answer: Answer, context: Context) -> object:
     """The value in an answer that succeeded; raises what `failure_of` makes of any other."""
     payload = decoded(answer.text)
     if payload is None or is_refusal(answer):
-        raise failure_of(answer, now, default_wait=default_wait, secret=secret)
+        raise failure_of(answer, context)
     return payload
 
 
-def require_accepted(
-    answer: Answer,
-    now: datetime,
-    *,
-    default_wait: timedelta = DEFAULT_WAIT,
-    secret: str = "",
-) -> None:
+def require_accepted(answer: Answer, context: Context) -> None:
     """Raise what `failure_of` makes of an answer that refuses. It may succeed without a body."""
     if is_refusal(answer) or is_html(answer):
-        raise failure_of(answer, now, default_wait=default_wait, secret=secret)
+        raise failure_of(answer, context)
 
 
-def created_id(
-    answer: Answer,
-    now: datetime,
-    *,
-    default_wait: timedelta = DEFAULT_WAIT,
-    secret: str = "",
-) -> str:
+def created_id(answer: Answer, context: Context) -> str:
     """The id of the machine that an answer to the creating call names, whatever else it says.
 
     Raises `OutcomeUnknown` where a machine may have been made all the same, and what the
@@ -156,7 +132,7 @@ def created_id(
         return made
     if answer.is_success and not is_refusal(answer):
         raise OutcomeUnknown("The marketplace's answer does not name the machine that was made.")
-    failure = failure_of(answer, now, default_wait=default_wait, secret=secret)
+    failure = failure_of(answer, context)
     is_told = as_row(decoded(answer.text)) is not None
     if is_told and isinstance(failure, NotFound | NothingThere):
         raise OfferGone(str(failure))
@@ -186,7 +162,7 @@ def _kind(answer: Answer, words: str) -> type[ProviderError]:
         return Unavailable
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited
-    meant = next((kind for kind, pattern in _MEANINGS if pattern.search(words)), None)
+    meant = _MEANINGS.of(words)
     if meant is not None:
         return meant
     row = as_row(decoded(answer.text)) or {}
@@ -216,8 +192,7 @@ def _message(answer: Answer) -> str:
     told = [part[name] for part in (row, data) for name in _ERROR_NAMES if part.get(name)]
     if payload is not None:
         return _said(told[0] if told else payload)
-    is_plain = not answer.text.lstrip().startswith(("<", "{", "[", '"'))
-    return answer.text if is_plain else ""
+    return plain_text(answer.text)
 
 
 def _said(value: object) -> str:

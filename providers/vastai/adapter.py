@@ -15,7 +15,7 @@ The official client makes the calls that may be repeated and whose answers are s
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -30,22 +30,16 @@ from providers.base import (
     OfferList,
     Template,
 )
+from providers.calls import Calls, Send
 from providers.errors import (
     BadResponse,
     NotFound,
     OfferGone,
-    OutcomeUnknown,
-    RateLimited,
-    Unavailable,
 )
-from providers.http import MEBIBYTE, Answer, HttpClient, NotSent
-from providers.vastai.creation import (
-    TEXT_LIMITS,
-    Creation,
-    parse_creation,
-    present_creation,
-)
-from providers.vastai.failures import payload_of
+from providers.http import MEBIBYTE, HttpClient
+from providers.pacing import settle_at
+from providers.vastai.creation import TEXT_LIMITS, present_creation
+from providers.vastai.failures import creation_of, payload_of
 from providers.vastai.lanes import Call, open_pacer
 from providers.vastai.market import Market
 from providers.vastai.sdk import Sdk
@@ -62,7 +56,6 @@ from providers.vastai.wire import (
 _log = logging.getLogger(__name__)
 
 _SETTLE = timedelta(seconds=20)
-_SHORTEST_SETTLE = timedelta(seconds=1)
 _CREATE_WITHIN = timedelta(seconds=60)
 _CREATE_PATIENCE = timedelta(seconds=75)
 _SHORT = timedelta(seconds=15)
@@ -75,8 +68,6 @@ _LONGEST_ID = 18
 
 _USUAL_WAIT = timedelta(seconds=5)
 """Where a refusal for coming too early names none, at pace 1."""
-
-Send = Callable[[], Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +96,14 @@ class VastaiProvider:
         self._options = options
         self._sdk = sdk
         self._now = now
-        self._http = HttpClient(
-            options.api_url,
-            {"Authorization": f"Bearer {options.api_key}", "Accept": "application/json"},
+        self._http = HttpClient.with_token(options.api_url, options.api_key)
+        self._calls = Calls(
+            open_pacer(options.pace),
+            now,
+            pace=options.pace,
+            usual_wait=_USUAL_WAIT,
+            secret=options.api_key,
         )
-        self._pacer = open_pacer(options.pace)
         self._market = Market(
             self._search, now, pace=options.pace, searches_per_day=options.searches_per_day
         )
@@ -122,7 +116,7 @@ class VastaiProvider:
     def capabilities(self) -> Capabilities:
         return Capabilities(
             launch_modes=frozenset(LaunchMode),
-            settle=max(_SETTLE * self._options.pace, _SHORTEST_SETTLE),
+            settle=settle_at(self._options.pace, _SETTLE),
             direct_proof=True,
             templates=True,
             balance=True,
@@ -141,13 +135,11 @@ class VastaiProvider:
         if spec.watchdog_at is not None:
             script = with_watchdog(spec.on_start, spec.watchdog_at, self._options.api_url)
             spec = replace(spec, on_start=script)
-        body = present_creation(spec)
+        path, body = f"/api/v0/asks/{spec.offer.provider_id}/", present_creation(spec)
         try:
-            creation = await self._pacer.insist(
-                Call.CREATE,
-                partial(self._create_once, spec.offer.provider_id, body),
-                patience=_CREATE_PATIENCE,
-                pace=self._options.pace,
+            send = partial(self._http.request, "PUT", path, within=_CREATE_WITHIN, body=body)
+            creation = await self._calls.create(
+                Call.CREATE, send, creation_of, patience=_CREATE_PATIENCE
             )
         except OfferGone:
             self._market.forget(spec.offer)
@@ -216,24 +208,6 @@ class VastaiProvider:
     async def close(self) -> None:
         await self._http.close()
 
-    async def _create_once(self, offer_id: str, body: Mapping[str, object]) -> Creation:
-        path = f"/api/v0/asks/{offer_id}/"
-        send = partial(self._http.request, "PUT", path, within=_CREATE_WITHIN, body=body)
-        try:
-            return self._creation(await send())
-        except NotSent:
-            raise
-        except (Unavailable, BadResponse) as error:
-            raise OutcomeUnknown(str(error)) from error
-
-    def _creation(self, answer: Answer) -> Creation:
-        """What was made; raises what the answer means where it names nothing."""
-        creation = parse_creation(answer.text)
-        if creation is None:
-            self._read(answer)
-            raise BadResponse("The marketplace's answer does not name the machine.")
-        return creation
-
     async def _list_page(self, token: str | None) -> object:
         query = {
             "select_filters": "{}",
@@ -254,19 +228,7 @@ class VastaiProvider:
 
     async def _ask(self, call: Call, send: Send) -> object:
         """The payload of a success, asked for in the turn of `call`; else raises what it means."""
-        async with self._pacer.turn(call):
-            answer = await send()
-        return self._payload(call, answer)
-
-    def _payload(self, call: Call, answer: Answer) -> object:
-        try:
-            return self._read(answer)
-        except RateLimited as error:
-            raise self._pacer.heed(call, error, pace=self._options.pace) from error
-
-    def _read(self, answer: Answer) -> object:
-        wait = _USUAL_WAIT * self._options.pace
-        return payload_of(answer, self._now(), default_wait=wait, secret=self._options.api_key)
+        return await self._calls.ask(call, send, payload_of)
 
 
 def _number(instance_id: str) -> int:

@@ -13,7 +13,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from http import HTTPStatus
 
-from providers.answers import decoded, first_wait, is_html, told_waits
+from providers.answers import (
+    Context,
+    Meanings,
+    decoded,
+    first_wait,
+    is_html,
+    plain_text,
+    told_waits,
+)
 from providers.errors import (
     BadResponse,
     InsufficientFunds,
@@ -27,9 +35,7 @@ from providers.errors import (
 )
 from providers.fields import as_number, as_row, cleaned
 from providers.http import Answer
-
-DEFAULT_WAIT = timedelta(seconds=5)
-"""After an answer that asks for patience and does not say how much."""
+from providers.vastai.creation import Creation, parse_creation
 
 _CAUTION = Decimal("1.2")
 """How much longer than the told interval to wait: it is counted at the marketplace."""
@@ -52,7 +58,7 @@ class _Words:
 _RATE_LIMIT = re.compile(
     r"too frequent|too many requests|rate_limit_exceeded|search_quota_exceeded"
 )
-_WORDS: tuple[tuple[type[ProviderError], tuple[str, ...]], ...] = (
+_MEANINGS = Meanings(
     (OfferGone, ("no_such_ask", r"\binstance type\b.*\b(?:no longer|not) available")),
     (
         InsufficientFunds,
@@ -78,45 +84,43 @@ _WORDS: tuple[tuple[type[ProviderError], tuple[str, ...]], ...] = (
     ),
 )
 """In this order: some codes are wrapped in others."""
-_MEANINGS = tuple((kind, re.compile("|".join(words))) for kind, words in _WORDS)
 
 _REFUSALS = frozenset({400, 402, 409, 411, 413, 422, 483})
 
 
-def failure_of(
-    answer: Answer,
-    now: datetime,
-    *,
-    default_wait: timedelta = DEFAULT_WAIT,
-    secret: str = "",
-) -> ProviderError:
+def failure_of(answer: Answer, context: Context) -> ProviderError:
     """The error that an answer tells of: a status of 400 and more, or `success: false`.
 
-    `secret` is the account's key, which no message repeats. A search quota is waited for
-    until the next UTC midnight.
+    A search quota is waited for until the next UTC midnight.
     """
     words = _read(answer.text)
-    message = cleaned(words.message or words.error, secret)
+    message = cleaned(words.message or words.error, context.secret)
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS or _RATE_LIMIT.search(words.all):
-        wait = _wait(answer, words, now, default_wait)
+        wait = _wait(answer, words, context)
         return RateLimited(message or None, retry_after=wait)
     unsaid = f"The marketplace's answer cannot be understood (status {answer.status})."
     return _kind(answer, words)(message or unsaid)
 
 
-def payload_of(
-    answer: Answer,
-    now: datetime,
-    *,
-    default_wait: timedelta = DEFAULT_WAIT,
-    secret: str = "",
-) -> object:
+def payload_of(answer: Answer, context: Context) -> object:
     """The value in an answer that succeeded; raises what `failure_of` makes of any other."""
     payload = decoded(answer.text)
     is_failed = (as_row(payload) or {}).get("success") is False
     if payload is None or is_failed or not answer.is_success:
-        raise failure_of(answer, now, default_wait=default_wait, secret=secret)
+        raise failure_of(answer, context)
     return payload
+
+
+def creation_of(answer: Answer, context: Context) -> Creation:
+    """The machine that an answer to the creating call names, whatever else it says.
+
+    Raises what `failure_of` makes of an answer that names none.
+    """
+    creation = parse_creation(answer.text)
+    if creation is None:
+        payload_of(answer, context)
+        raise BadResponse("The marketplace's answer does not name the machine.")
+    return creation
 
 
 def next_midnight(now: datetime) -> datetime:
@@ -129,7 +133,7 @@ def _kind(answer: Answer, words: _Words) -> type[ProviderError]:
     status = answer.status
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
         return Unavailable
-    meant = next((kind for kind, pattern in _MEANINGS if pattern.search(words.all)), None)
+    meant = _MEANINGS.of(words.all)
     if meant is not None:
         return meant
     if is_html(answer):
@@ -147,16 +151,19 @@ def _read(body: str) -> _Words:
         said = (cleaned(row.get(name)) for name in ("msg", "message", "detail"))
         message = next((words for words in said if words), "")
         return _Words(cleaned(row.get("error")), message, row.get("retry_after"))
-    is_plain = not body.lstrip().startswith(("<", "{", "[", '"'))
-    return _Words("", cleaned(body) if is_plain else "")
+    return _Words("", cleaned(plain_text(body)))
 
 
-def _wait(answer: Answer, words: _Words, now: datetime, default: timedelta) -> timedelta:
+def _wait(answer: Answer, words: _Words, context: Context) -> timedelta:
     """How long to wait after having asked too often."""
     if "search_quota_exceeded" in words.all:
-        return next_midnight(now) - now
-    told = (*told_waits(answer.headers, now), as_number(words.retry_after), _interval(words.all))
-    return first_wait(told, default)
+        return next_midnight(context.now) - context.now
+    told = (
+        *told_waits(answer.headers, context.now),
+        as_number(words.retry_after),
+        _interval(words.all),
+    )
+    return first_wait(told, context.default_wait)
 
 
 def _interval(text: str) -> Decimal | None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from providers.errors import RateLimited, Unavailable
-from providers.pacing import Lane, Pacer
+from providers.pacing import Lane, Pacer, settle_at
 
 NEVER = timedelta(hours=1)
 NONE = timedelta()
@@ -239,3 +239,11 @@ async def test_a_refusal_is_heeded_as_far_as_it_is_bearable(
     with pytest.raises(RateLimited) if rests else nullcontext():
         async with pacer.turn("other", patience=timedelta(milliseconds=500)):
             pass
+
+
+@pytest.mark.parametrize(("pace", "seconds"), [(1, 20), (2, 40), (0.01, 1), (0, 1)])
+def test_a_lost_machine_is_waited_for_at_the_pace_of_its_marketplace(
+    pace: float, seconds: float
+) -> None:
+    """And for a moment at a test server, which has no pace at all."""
+    assert settle_at(pace, timedelta(seconds=20)) == timedelta(seconds=seconds)

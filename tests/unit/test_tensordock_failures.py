@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from providers.answers import Context
 from providers.errors import (
     BadResponse,
     InsufficientFunds,
@@ -37,6 +38,7 @@ from tests.unit.vastai_rows import anything
 
 PAGE = "<html><body>502 Bad Gateway</body></html>"
 TOKEN = "q8Zt5VxKp2LmN7wRb3Yc"
+CONTEXT = Context(NOW, timedelta(seconds=30), TOKEN)
 SSH_PORT = "SSH port (22) must be forwarded for Ubuntu VMs"
 
 
@@ -52,7 +54,7 @@ def issue(message: str, *path: str, code: str = "custom") -> dict[str, object]:
 
 def failure(status: int, body: str, headers: dict[str, str] | None = None) -> ProviderError:
     """What the answer means."""
-    return failure_of(Answer(status, headers or {}, body), NOW, secret=TOKEN)
+    return failure_of(Answer(status, headers or {}, body), CONTEXT)
 
 
 IMAGE = issue("Invalid enum value. Expected 'ubuntu2204', received 'x'", "image")
@@ -158,7 +160,7 @@ def test_a_rate_limit_may_say_how_long_to_wait(headers: dict[str, str], seconds:
 
 def test_the_wait_that_nobody_told_is_the_callers() -> None:
     """A simulator is asked without pacing."""
-    limited = failure_of(Answer(429, {}, ""), NOW, default_wait=timedelta(seconds=1))
+    limited = failure_of(Answer(429, {}, ""), Context(NOW, timedelta(seconds=1)))
 
     assert isinstance(limited, RateLimited)
     assert limited.retry_after == timedelta(seconds=1)
@@ -200,7 +202,7 @@ def test_the_message_is_the_marketplaces_own(body: str, message: str) -> None:
 )
 def test_a_success_is_its_value(payload: object) -> None:
     """A machine's own status is a word: `error` there is no refusal."""
-    assert payload_of(Answer(200, {}, json.dumps(payload)), NOW) == payload
+    assert payload_of(Answer(200, {}, json.dumps(payload)), CONTEXT) == payload
 
 
 @pytest.mark.parametrize(
@@ -220,7 +222,7 @@ def test_what_is_no_success_is_raised(
 ) -> None:
     """Also where the status says otherwise."""
     with pytest.raises(expected):
-        payload_of(Answer(status, {}, body), NOW)
+        payload_of(Answer(status, {}, body), CONTEXT)
 
 
 @pytest.mark.parametrize(
@@ -243,10 +245,10 @@ def test_an_end_is_accepted_with_or_without_a_body(
     """A refusal in the body of a 200 is one."""
     answer = Answer(status, {}, body)
     if expected is None:
-        require_accepted(answer, NOW)
+        require_accepted(answer, CONTEXT)
     else:
         with pytest.raises(expected):
-            require_accepted(answer, NOW)
+            require_accepted(answer, CONTEXT)
 
 
 MADE = json.dumps({"data": {"type": "virtualmachine", "id": "a-1", "status": "running"}})
@@ -255,13 +257,13 @@ MADE = json.dumps({"data": {"type": "virtualmachine", "id": "a-1", "status": "ru
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_a_creation_gives_the_id_of_its_machine(status: int) -> None:
     """Whichever success it is called."""
-    assert created_id(Answer(status, {}, MADE), NOW) == "a-1"
+    assert created_id(Answer(status, {}, MADE), CONTEXT) == "a-1"
 
 
 @pytest.mark.parametrize("status", [400, 500])
 def test_a_refused_creation_that_names_a_machine_has_made_it(status: int) -> None:
     """It costs money until it is destroyed."""
-    assert created_id(Answer(status, {}, MADE), NOW) == "a-1"
+    assert created_id(Answer(status, {}, MADE), CONTEXT) == "a-1"
 
 
 @pytest.mark.parametrize(
@@ -299,7 +301,7 @@ def test_only_a_refusal_says_that_nothing_was_made(
 ) -> None:
     """Everything else may hide a machine, which is then looked for by its name."""
     with pytest.raises(ProviderError) as raised:
-        created_id(Answer(status, {}, body), NOW)
+        created_id(Answer(status, {}, body), CONTEXT)
 
     assert type(raised.value) is expected
     assert str(raised.value)
@@ -322,10 +324,10 @@ def test_every_answer_has_a_class_and_words(
 ) -> None:
     """Nothing that a server may answer raises anything else here."""
     answer = Answer(status, headers, body)
-    found = failure_of(answer, NOW)
+    found = failure_of(answer, CONTEXT)
 
     assert str(found)
     assert len(str(found)) <= 300
     for read in (payload_of, require_accepted, created_id):
         with suppress(ProviderError):
-            read(answer, NOW)
+            read(answer, CONTEXT)

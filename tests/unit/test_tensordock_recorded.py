@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from providers.answers import Context
 from providers.base import InstanceStatus
 from providers.errors import (
     BadResponse,
@@ -96,7 +97,7 @@ def test_the_documented_end_is_accepted() -> None:
     """Its answer is a message."""
     [body] = examples("DELETE")
 
-    require_accepted(Answer(200, {}, json.dumps(body)), NOW)
+    require_accepted(Answer(200, {}, json.dumps(body)), Context(NOW))
 
 
 WORDS: dict[tuple[int, str], type[ProviderError]] = {
@@ -117,7 +118,7 @@ def test_every_recorded_refusal_has_its_class() -> None:
     found = {}
     for example in recorded("errors.json"):
         answer = Answer(example["http"], {}, json.dumps(example["body"]))
-        failure = failure_of(answer, NOW)
+        failure = failure_of(answer, Context(NOW))
         found[example["http"], str(failure).partition(";")[0]] = type(failure)
 
     assert {key: kind for key, kind in found.items() if key in WORDS} == WORDS
@@ -127,4 +128,4 @@ def test_a_recorded_creation_without_an_id_may_have_made_a_machine() -> None:
     """It is looked for by its name."""
     [empty] = [row for row in recorded("errors.json") if row["http"] == 201]
     with pytest.raises(OutcomeUnknown):
-        created_id(Answer(201, {}, json.dumps(empty["body"])), NOW)
+        created_id(Answer(201, {}, json.dumps(empty["body"])), Context(NOW))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from providers.answers import Context
 from providers.errors import (
     BadResponse,
     InsufficientFunds,
@@ -25,6 +26,7 @@ from providers.vastai.failures import failure_of, next_midnight, payload_of
 from tests.unit.vastai_rows import NOW, anything
 
 KEY = "fedcba9876543210" * 4
+CONTEXT = Context(NOW, timedelta(seconds=5), KEY)
 JSON = {"Content-Type": "application/json"}
 PAGE = "<html><head><title>502 Bad Gateway</title></head></html>"
 
@@ -36,7 +38,7 @@ def a_failure(error: str = "", msg: str = "", **more: object) -> str:
 
 def failure(status: int, body: str, headers: dict[str, str] = JSON) -> ProviderError:
     """What such an answer tells of."""
-    return failure_of(Answer(status, headers, body), NOW, secret=KEY)
+    return failure_of(Answer(status, headers, body), CONTEXT)
 
 
 NO_SUCH_ASK = "error 404/3603: no_such_ask  Instance type by is not available."
@@ -168,7 +170,7 @@ def test_a_rate_limit_says_in_many_ways_how_long_to_wait(
 
 def test_the_wait_that_nobody_told_is_the_callers() -> None:
     """A simulator is asked without pacing."""
-    limited = failure_of(Answer(429, {}, ""), NOW, default_wait=timedelta(seconds=1))
+    limited = failure_of(Answer(429, {}, ""), Context(NOW, timedelta(seconds=1)))
 
     assert isinstance(limited, RateLimited)
     assert limited.retry_after == timedelta(seconds=1)
@@ -221,7 +223,7 @@ def test_no_message_holds_the_accounts_key_whatever_it_looks_like() -> None:
     """A simulator's key may be a word."""
     answer = Answer(401, JSON, a_failure("auth_error", "no such key: my-word"))
 
-    assert str(failure_of(answer, NOW, secret="my-word")) == "no such key: ***"
+    assert str(failure_of(answer, Context(NOW, secret="my-word"))) == "no such key: ***"
 
 
 def test_an_answer_that_was_cut_is_not_quoted() -> None:
@@ -235,7 +237,7 @@ def test_a_success_is_its_value() -> None:
     """Whatever value that is: the parsers judge it."""
     answer = Answer(200, JSON, '{"instances": null}')
 
-    assert payload_of(answer, NOW) == {"instances": None}
+    assert payload_of(answer, CONTEXT) == {"instances": None}
 
 
 @pytest.mark.parametrize(
@@ -256,7 +258,7 @@ def test_what_is_no_success_is_raised(
 ) -> None:
     """A 200 that says that it failed has failed."""
     with pytest.raises(expected):
-        payload_of(Answer(status, JSON, body), NOW)
+        payload_of(Answer(status, JSON, body), CONTEXT)
 
 
 @given(
@@ -274,7 +276,7 @@ def test_every_answer_has_a_class_and_words(
     status: int, body: str, headers: dict[str, str]
 ) -> None:
     """Nothing that a server may answer raises anything here."""
-    found = failure_of(Answer(status, headers, body), NOW)
+    found = failure_of(Answer(status, headers, body), CONTEXT)
 
     assert str(found)
     assert len(str(found)) <= 300

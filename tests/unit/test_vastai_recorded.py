@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from providers.answers import Context
 from providers.base import Endpoint, Instance, InstanceStatus
 from providers.errors import (
     BadResponse,
@@ -148,7 +149,7 @@ def test_chatter_behind_the_answer_is_no_answer() -> None:
     ).read_text()
 
     with pytest.raises(BadResponse):
-        payload_of(Answer(200, {"Content-Type": "application/json"}, text), NOW)
+        payload_of(Answer(200, {"Content-Type": "application/json"}, text), Context(NOW))
 
 
 WORDS: dict[tuple[int, str], type[ProviderError]] = {
@@ -187,7 +188,7 @@ def test_every_documented_error_has_its_class() -> None:
         status, body = int(example["status"]), example["body"]
         if status < 400:
             continue
-        failure = failure_of(Answer(status, {}, json.dumps(body)), NOW)
+        failure = failure_of(Answer(status, {}, json.dumps(body)), Context(NOW))
         code = body.get("error", "") if isinstance(body, dict) else ""
         expected = WORDS.get((status, code), RateLimited if status == 429 else ProviderError)
         assert isinstance(failure, Unavailable if status >= 500 else expected), (status, body)
@@ -200,7 +201,7 @@ def test_the_documented_destruction_of_nothing_proves_it() -> None:
     """One example has a code of its own for it."""
     [missing] = [body for status, body in examples("DELETE", "/destroy") if status == 404]
 
-    assert isinstance(failure_of(Answer(404, {}, json.dumps(missing)), NOW), NotFound)
+    assert isinstance(failure_of(Answer(404, {}, json.dumps(missing)), Context(NOW)), NotFound)
 
 
 def test_the_documented_keys_are_json_in_a_text() -> None:
