@@ -55,6 +55,8 @@ class Snapshot:
     """Provider -> since the last good reading of its market, or without one since the start."""
     balances: Mapping[str, Decimal]
     """Provider -> USD that its account can spend, of those that are known."""
+    balance_floors: Mapping[str, Decimal]
+    """Provider -> USD of those that nothing is rented for."""
 
 
 class _Gauges(Collector):
@@ -62,7 +64,7 @@ class _Gauges(Collector):
 
     def __init__(self, providers: Iterable[str]) -> None:
         self._providers = tuple(providers)
-        self.snapshot = Snapshot({}, {}, {}, {}, {}, {})
+        self.snapshot = Snapshot({}, {}, {}, {}, {}, {}, {})
 
     def collect(self) -> Iterable[Metric]:
         seen = self.snapshot
@@ -106,18 +108,24 @@ class _Gauges(Collector):
         )
 
         if seen.balances:
-            yield self._balance(seen.balances)
+            yield from self._balance(seen)
 
     @staticmethod
-    def _balance(balances: Mapping[str, Decimal]) -> GaugeMetricFamily:
-        family = GaugeMetricFamily(
+    def _balance(seen: Snapshot) -> Iterable[GaugeMetricFamily]:
+        balance = GaugeMetricFamily(
             "gpu_provider_balance_dollars",
             "What the account can spend, as it was last read; none where that is not known.",
             labels=["provider"],
         )
-        for provider, amount in sorted(balances.items()):
-            family.add_metric([provider], float(amount))
-        return family
+        floor = GaugeMetricFamily(
+            "gpu_provider_balance_floor_dollars",
+            "The part of the balance that nothing is rented for; none where that is not known.",
+            labels=["provider"],
+        )
+        for family, amounts in ((balance, seen.balances), (floor, seen.balance_floors)):
+            for provider, amount in sorted(amounts.items()):
+                family.add_metric([provider], float(amount))
+            yield family
 
     def _per_provider(self, family: Family, values: Mapping[str, int | float | Decimal]) -> Family:
         # A provider that is not configured any more may still cost money.

@@ -125,6 +125,7 @@ class Shown:
                     for name, reading in readings.items()
                 },
                 balances=tools.funds.balances,
+                balance_floors=tools.funds.floors,
             )
         )
 

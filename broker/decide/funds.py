@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from broker.decide.money import price_of, shown
+from broker.decide.plain import plain
 from broker.errors import InsufficientFunds
-from broker.model import Session, Wanted
+from broker.model import Event, Session, Wanted
 from providers.base import Offer
 
 BELIEVED_FOR = timedelta(minutes=5)
@@ -22,6 +23,36 @@ class Credit:
 
     amount: Decimal
     read_at: datetime
+
+    def is_believed(self, now: datetime) -> bool:
+        """Whether it still says something about now."""
+        return now - self.read_at <= BELIEVED_FOR
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What of a provider's balance nothing new is rented for. USD."""
+
+    provider: str
+    amount: Decimal = Decimal(0)
+
+    def is_above(self, credit: Credit) -> bool:
+        """Whether the balance has fallen below it."""
+        return credit.amount < self.amount
+
+    def shortage(self, credit: Credit) -> str:
+        """A sentence about a balance below it: what, why, what to do."""
+        return (
+            f"The balance of {self.provider}, {_dollars(credit.amount)}, is below the floor of "
+            f"{_dollars(self.amount)}: nothing is rented there until somebody pays in."
+        )
+
+
+def floor_event(floor: Floor, credit: Credit) -> Event:
+    """The balance has fallen below its floor, or is above it again."""
+    kind = "balance.below_floor" if floor.is_above(credit) else "balance.recovered"
+    data = {"provider": floor.provider, "balance": credit.amount, "floor": floor.amount}
+    return Event(kind, credit.read_at, data={key: plain(value) for key, value in data.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +106,7 @@ def purse_of(
     The credit is that of its reading: what sessions have cost since then is not off it yet.
     `floor` is what nothing new may be rented for.
     """
-    if credit is None or now - credit.read_at > BELIEVED_FOR:
+    if credit is None or not credit.is_believed(now):
         return None
     costs = (
         commitment.cost_after(credit.read_at)

@@ -55,7 +55,7 @@ class Accounts:
         reading = self._tools.inventory.readings()[name]
         return Account(
             name=name,
-            health=door.health,
+            health=door.health.but(self._tools.funds.shortage(name)),
             capabilities=door.capabilities,
             offers=reading.offers,
             refreshed_at=reading.taken_at,

@@ -99,6 +99,14 @@ class Health:
     state: ProviderState
     reasons: tuple[str, ...] = ()
 
+    def but(self, reason: str | None) -> Health:
+        """With one more reason, if there is one: then it is not ready."""
+        if reason is None:
+            return self
+        is_ready = self.state is ProviderState.READY
+        state = ProviderState.DEGRADED if is_ready else self.state
+        return Health(state, (*self.reasons, reason))
+
 
 class Door:
     """A provider behind deadlines, metrics and a record of its health."""

@@ -9,10 +9,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from broker.decide.funds import Commitment, Credit, Purse, commitment_of, purse_of
+from broker.decide.funds import Commitment, Credit, Floor, Purse, commitment_of, purse_of
 from broker.model import Change, Session
 from broker.store import Store
 from broker.usecases.doors import Door
+from broker.usecases.floors import FloorWatch
 from broker.usecases.patience import FirstPatience
 from broker.usecases.single_flight import SingleFlight
 from providers.errors import ProviderError, RateLimited
@@ -34,12 +35,13 @@ _LONGEST_ORDERED_PAUSE = timedelta(hours=1)
 class _Teller:
     """The credit of one account, read one at a time."""
 
-    def __init__(self, door: Door, now: Callable[[], datetime]) -> None:
+    def __init__(self, door: Door, store: Store, now: Callable[[], datetime]) -> None:
         self.credit: Credit | None = None
         """As it was last read; a failure leaves it as it is."""
         self.is_read = asyncio.Event()
         """Whether the first reading is over, be it good or bad."""
-        self.floor = door.capabilities.balance_floor
+        self.floor = Floor(door.name, door.capabilities.balance_floor)
+        self._watch = FloorWatch(self.floor, store)
         self._door = door
         self._now = now
         self._is_failing = False
@@ -64,9 +66,10 @@ class _Teller:
         except Exception:
             log.exception("The balance of %s cannot be read.", self._door.name)
         else:
+            self._recover()
             if amount is not None:
                 self.credit = Credit(amount, begun_at)
-            self._recover()
+                await self._watch.look(self.credit)
         finally:
             self.is_read.set()
 
@@ -93,7 +96,9 @@ class Funds:
         self._store = store
         self._now = now
         self._tellers = {
-            name: _Teller(door, now) for name, door in doors.items() if door.capabilities.balance
+            name: _Teller(door, store, now)
+            for name, door in doors.items()
+            if door.capabilities.balance
         }
         self._commitments: dict[str, Commitment] = {}
         self._patience = FirstPatience(_FIRST_PATIENCE)
@@ -144,6 +149,19 @@ class Funds:
         """Provider -> USD, of those that are known."""
         return {name: credit.amount for name, credit in self._credits().items()}
 
+    @property
+    def floors(self) -> dict[str, Decimal]:
+        """Provider -> USD of the balance that nothing is rented for, where that is known."""
+        return {name: self._tellers[name].floor.amount for name in self._credits()}
+
+    def shortage(self, provider: str) -> str | None:
+        """A sentence about a balance that is below its floor; None where none is known to be."""
+        credit = self.credit(provider)
+        if credit is None or not credit.is_believed(self._now()):
+            return None
+        floor = self._tellers[provider].floor
+        return floor.shortage(credit) if floor.is_above(credit) else None
+
     def purses(self, *, without: str | None = None) -> dict[str, Purse]:
         """What every account has left whose credit is known; the others are not limited.
 
@@ -152,7 +170,7 @@ class Funds:
         now = self._now()
         commitments = [one for key, one in self._commitments.items() if key != without]
         found = {
-            name: purse_of(name, credit, commitments, now, self._tellers[name].floor)
+            name: purse_of(name, credit, commitments, now, self._tellers[name].floor.amount)
             for name, credit in self._credits().items()
         }
         return {name: purse for name, purse in found.items() if purse is not None}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +20,7 @@ from broker.store import Store
 from broker.usecases.funds import Funds
 from providers.errors import RateLimited, Unavailable
 from tests.builders import a_session, an_attempt
-from tests.offers import NOW
+from tests.offers import NOW, able
 from tests.service.markets import Clock, ScriptedMarket, doors_of
 
 
@@ -148,6 +151,89 @@ async def test_a_reconsidered_refusal_does_not_wait_for_a_slow_account(
     market.answers.set()
     await funds.refresh()
     assert funds.credit("simulator") == Credit(Decimal(10), clock())
+
+
+async def falls_of(store: Store) -> list[tuple[str, float]]:
+    """The events about balances, with what was left."""
+    events = await store.events()
+    return [(event.type, event.data["balance"]) for event in events]
+
+
+async def test_a_balance_that_falls_below_its_floor_is_an_event(
+    store: Store, clock: Clock, market: ScriptedMarket, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once per fall, and once when it is back: not at every reading, and not after a restart."""
+    market.capabilities = able(balance=True, balance_floor=Decimal(5))
+
+    async def left(*amounts: str) -> None:
+        """A broker begins, and reads these balances."""
+        funds = Funds(doors_of([market], clock), store, now=clock)
+        for amount in amounts:
+            market.credit = Decimal(amount)
+            await funds.refresh()
+        await funds.close()
+
+    with caplog.at_level(logging.INFO):
+        await left("10", "5")
+        assert await falls_of(store) == []
+        await left("4.99", "3")
+        await left("2.5")
+        assert await falls_of(store) == [("balance.below_floor", 4.99)]
+        await left("8", "9")
+        assert await falls_of(store) == [("balance.below_floor", 4.99), ("balance.recovered", 8)]
+        await left("1")
+
+    *_, last = await store.events()
+    assert last.data == {"provider": "simulator", "balance": 1, "floor": 5}
+    assert last.session_id is None
+    told = [(record.levelname, record.message) for record in caplog.records]
+    assert [level for level, _ in told] == ["WARNING", "INFO", "WARNING"]
+    assert "balance of simulator, $4.99, is below the floor of $5.00" in told[0][1]
+
+
+async def test_an_event_that_cannot_be_written_is_written_at_the_next_reading(
+    store: Store, tmp_path: Path, clock: Clock, market: ScriptedMarket
+) -> None:
+    """And nobody waits for it: the balance is known all the same."""
+    market.capabilities = able(balance=True, balance_floor=Decimal(50))
+    funds = Funds(doors_of([market], clock), store, now=clock)
+    with closing(sqlite3.connect(tmp_path / "broker.db")) as connection:
+        connection.execute("ALTER TABLE events RENAME TO hidden")
+        await funds.refresh()
+        assert funds.balances == {"simulator": Decimal(10)}
+        connection.execute("ALTER TABLE hidden RENAME TO events")
+    await funds.refresh()
+    await funds.close()
+
+    assert await falls_of(store) == [("balance.below_floor", 10)]
+
+
+async def test_a_balance_below_its_floor_is_told_while_it_is_believed(
+    funds: Funds, clock: Clock
+) -> None:
+    """Nothing is told of one that is not known, or was known too long ago."""
+    assert funds.shortage("simulator") is None
+    assert funds.shortage("silent") is None
+    await funds.refresh()
+    assert funds.shortage("simulator") is None
+
+
+async def test_a_shortage_says_what_to_do(
+    store: Store, clock: Clock, market: ScriptedMarket
+) -> None:
+    """With the figures; a reading that is too old refuses nothing, so nothing is said."""
+    market.capabilities = able(balance=True, balance_floor=Decimal(20))
+    funds = Funds(doors_of([market], clock), store, now=clock)
+    await funds.refresh()
+
+    assert funds.shortage("simulator") == (
+        "The balance of simulator, $10.00, is below the floor of $20.00: "
+        "nothing is rented there until somebody pays in."
+    )
+    assert funds.floors == {"simulator": Decimal(20)}
+    clock.pass_by(minutes=6)
+    assert funds.shortage("simulator") is None
+    await funds.close()
 
 
 def a_live_session(clock: Clock) -> Session:

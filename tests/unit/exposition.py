@@ -12,8 +12,18 @@ from broker.decide.spending import Spending
 from broker.metrics import Metrics, Snapshot
 
 PROVIDERS = ("here", "there")
-NOTHING = Snapshot(sessions={}, burn={}, accrued={}, offers={}, inventory_age={}, balances={})
-WITH_BALANCE = replace(NOTHING, balances={"here": Decimal("12.5")})
+NOTHING = Snapshot(
+    sessions={},
+    burn={},
+    accrued={},
+    offers={},
+    inventory_age={},
+    balances={},
+    balance_floors={},
+)
+WITH_BALANCE = replace(
+    NOTHING, balances={"here": Decimal("12.5")}, balance_floors={"here": Decimal(5)}
+)
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

@@ -25,6 +25,7 @@ NAMES = {
     "gpu_provider_api_errors_total": ("counter", {"provider", "operation"}),
     "gpu_provider_request_duration_seconds": ("histogram", {"provider", "operation"}),
     "gpu_provider_balance_dollars": ("gauge", {"provider"}),
+    "gpu_provider_balance_floor_dollars": ("gauge", {"provider"}),
     "gpu_provision_duration_seconds": ("histogram", set()),
     "gpu_reap_delay_seconds": ("histogram", set()),
     "gpu_reconciliation_mismatches_total": ("counter", set()),
@@ -85,6 +86,7 @@ def test_a_provider_that_is_not_configured_any_more_shows_what_it_still_costs() 
         offers={},
         inventory_age={"here": timedelta(seconds=3)},
         balances={},
+        balance_floors={},
     )
     told = samples(exposed(seen))
 
@@ -100,7 +102,9 @@ def test_only_a_balance_that_is_known_is_shown() -> None:
     told = samples(exposed(WITH_BALANCE))
 
     assert told[labelled("gpu_provider_balance_dollars", provider="here")] == 12.5
+    assert told[labelled("gpu_provider_balance_floor_dollars", provider="here")] == 5
     assert labelled("gpu_provider_balance_dollars", provider="there") not in told
+    assert labelled("gpu_provider_balance_floor_dollars", provider="there") not in told
 
 
 def test_the_delay_of_an_end_is_that_of_a_machine() -> None:

@@ -144,12 +144,34 @@ async def test_nothing_is_rented_below_the_floor_of_the_balance(
     """At one dollar the marketplace stops every machine of the organization."""
     wire.balance = Decimal("5.01")
 
-    async def is_known() -> bool:
+    async def account() -> Any:
         _, body = await broker.call("GET", "/api/v1/providers")
-        balance: float = body["providers"][0]["balance"]
-        return balance < 6
+        return body["providers"][0]
+
+    async def is_known() -> bool:
+        return bool((await account())["balance"] < 6)
 
     await eventually(is_known)
+    assert (await account())["state"] == "ready"
     status, body = await broker.rent(**ANYTHING)
     assert (status, body["code"]) == (402, "insufficient_funds"), body
     assert not any(call.operation is Operation.CREATE for call in wire.calls)
+    wire.balance = Decimal("4.2")
+
+    async def is_short() -> bool:
+        return bool((await account())["state"] == "degraded")
+
+    await eventually(is_short)
+    (reason,) = (await account())["reasons"]
+    assert reason.startswith("The balance of tensordock, $4.20, is below the floor of $5.00")
+    async with broker.client.get(broker.url + "/metrics") as answer:
+        exposed = await answer.text()
+    assert 'gpu_provider_balance_floor_dollars{provider="tensordock"} 5.0' in exposed
+    wire.balance = Decimal(20)
+
+    async def is_well() -> bool:
+        return bool((await account())["state"] == "ready")
+
+    await eventually(is_well)
+    events = await broker.parts.tools.store.events()
+    assert [event.type for event in events] == ["balance.below_floor", "balance.recovered"]
