@@ -149,7 +149,7 @@ async def test_what_somebody_writes_into_the_keys_is_lost_with_the_next_attachme
     ],
 )
 async def test_one_of_the_two_addresses_may_not_work(
-    customer: Customer, word: Word, direct_says: str, proxy_says: str
+    customer: Customer, word: str, direct_says: str, proxy_says: str
 ) -> None:
     """The other one does."""
     machine, row = await running(customer, Misfortune(word))

@@ -152,7 +152,7 @@ async def test_the_old_list_is_retired(customer: Customer, path: str) -> None:
     [(Word.PARTIAL_LIST, 9, 10), (Word.DUPLICATE_ROWS, 20, 10), (Word.EMPTY_LIST, 0, 0)],
 )
 async def test_a_list_may_be_odd_once(
-    tmp_path: Path, clock: Clock, word: Word, rows: int, total: int
+    tmp_path: Path, clock: Clock, word: str, rows: int, total: int
 ) -> None:
     """The next one is right again."""
     async with still_customer(tmp_path, clock) as customer:

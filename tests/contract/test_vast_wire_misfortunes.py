@@ -100,7 +100,7 @@ async def test_an_answer_may_be_of_50_megabytes(customer: Customer) -> None:
 
 
 @pytest.mark.parametrize("word", [Word.RESET, Word.REPLY_RESET])
-async def test_a_lost_connection_has_had_its_effect_or_not(customer: Customer, word: Word) -> None:
+async def test_a_lost_connection_has_had_its_effect_or_not(customer: Customer, word: str) -> None:
     """The client cannot tell which."""
     customer.wire.misfortunes.add(Misfortune(word, Operation.CREATE))
 
@@ -123,7 +123,7 @@ def creations(customer: Customer) -> list[Call]:
 
 
 @pytest.mark.parametrize("word", [Word.HANGS, Word.REPLY_HANGS])
-async def test_an_answer_may_never_come(customer: Customer, word: Word) -> None:
+async def test_an_answer_may_never_come(customer: Customer, word: str) -> None:
     """The service lets nobody wait any more when it closes."""
     customer.wire.misfortunes.add(Misfortune(word, Operation.CREATE))
     waiting = asyncio.create_task(once(customer))
@@ -171,7 +171,7 @@ async def test_a_living_machine_may_be_told_to_be_gone_once(customer: Customer) 
     [(Word.NO_CREDIT, "insufficient_credit"), (Word.SPEND_LIMIT, "spend_rate_limit")],
 )
 async def test_money_may_be_refused_to_a_rich_account(
-    customer: Customer, word: Word, error: str
+    customer: Customer, word: str, error: str
 ) -> None:
     """With 400, and nothing is rented."""
     customer.wire.misfortunes.add(Misfortune(word))

@@ -21,7 +21,7 @@ from tests.vast_wire import Misfortune, Operation, VastWire, Word
     "word", [Word.REPLY_RESET, Word.REPLY_BAD_GATEWAY, Word.TRUNCATED, Word.HUGE]
 )
 async def test_a_creation_whose_reply_is_lost_is_sent_once(
-    vastai: VastaiProvider, vast_wire: VastWire, word: Word
+    vastai: VastaiProvider, vast_wire: VastWire, word: str
 ) -> None:
     """Sent again, it would rent twice: it is looked for by its label."""
     offer = await first_offer(vastai)
@@ -148,7 +148,7 @@ async def test_an_offer_that_is_gone_is_known_by_the_words_of_the_answer(
 
 @pytest.mark.parametrize("word", [Word.NO_CREDIT, Word.SPEND_LIMIT])
 async def test_an_account_that_cannot_pay_is_told_as_such(
-    vastai: VastaiProvider, vast_wire: VastWire, word: Word
+    vastai: VastaiProvider, vast_wire: VastWire, word: str
 ) -> None:
     """No other offer helps."""
     vast_wire.misfortunes.add(Misfortune(word))

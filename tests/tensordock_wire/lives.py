@@ -177,7 +177,7 @@ _ENDINGS: Mapping[str, str] = {
 }
 
 
-def delay_of(oddities: Mapping[str, Misfortune], word: Word) -> timedelta:
+def delay_of(oddities: Mapping[str, Misfortune], word: str) -> timedelta:
     """How much later something is; a misfortune without a delay: never."""
     one = oddities.get(word)
     return (one.delay or FOR_EVER) if one else timedelta()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from tests.wire.misfortunes import BOOT as A_BOOT
-from tests.wire.misfortunes import INSTEAD, SPOILT, Common, Vocabulary
+from tests.wire.misfortunes import INSTEAD, OWN, Common, Vocabulary
 
 
 class Operation(StrEnum):
@@ -28,30 +28,12 @@ class Operation(StrEnum):
     """The life of a machine that is being created; no call of its own."""
 
 
-class Word(StrEnum):
-    """What goes wrong."""
+class Word(Common):
+    """What goes wrong, beside what can go wrong at any service."""
 
     # Instead of doing it: any call.
-    SLOW = Common.SLOW.value
-    HANGS = Common.HANGS.value
-    RESET = Common.RESET.value
-    ERROR = "error"
-    """Status 500, or `status`, with a JSON body that says `text`."""
-    HTML = Common.HTML.value
-    RATE_LIMITED = "rate_limited"
-    """429 with `text` or a body of the usual shape, and `retry_after`."""
     BAD_TOKEN = "bad_token"
     """401 although the token is right."""
-    NOT_ALLOWED = "not_allowed"
-    """403."""
-    ANSWER = Common.ANSWER.value
-    # It is done, but the answer is spoilt: any call.
-    REPLY_RESET = Common.REPLY_RESET.value
-    REPLY_HANGS = Common.REPLY_HANGS.value
-    REPLY_BAD_GATEWAY = Common.REPLY_BAD_GATEWAY.value
-    TRUNCATED = Common.TRUNCATED.value
-    HUGE = Common.HUGE.value
-    CHARSET = Common.CHARSET.value
     # A creation: an error body, with status 200, or `status`, and `text` where it is given.
     NO_NODES = "no_nodes"
     NO_PUBLIC_IP = "no_public_ip"
@@ -62,19 +44,7 @@ class Word(StrEnum):
     """400: the host has no such image."""
     NO_ID = "no_id"
     """It is made, and the answer tells no id."""
-    # The list.
-    PARTIAL_LIST = "partial_list"
-    """The last machine is missing."""
-    EMPTY_LIST = "empty_list"
-    DUPLICATE_ROWS = "duplicate_rows"
-    # A deletion.
-    IGNORED = "ignored"
-    """200, and nothing happens."""
-    LINGERS = "lingers"
-    """It takes `delay`: so long the machine is told as being deleted."""
     # The life of a new machine.
-    APPEARS_LATE = "appears_late"
-    """It is in no answer before `delay` has passed; its creation is answered as usual."""
     STUCK_CREATING = "stuck_creating"
     """`creating` for ever, without an address."""
     FAILED = "failed"
@@ -97,17 +67,12 @@ class Word(StrEnum):
     """`ssh_key` is not installed."""
     CLOUD_INIT_IGNORED = "cloud_init_ignored"
     """Nothing of `cloud_init` is run."""
-    KEY_LATE = "key_late"
-    """Keys work `delay` after SSH answers."""
     NO_DRIVER = "no_driver"
     """There is no `nvidia-smi` until `delay` after SSH answers; without one: never."""
-    WRONG_GPU = "wrong_gpu"
-    """The driver shows another GPU than the one that was asked for."""
-    PRICE_RAISED = "price_raised"
-    """`rateHourly` is twice what the offer said, and so is the bill."""
 
 
 _OWN: dict[str, str] = {
+    **OWN,
     **dict.fromkeys(
         (
             *(Word.NO_NODES, Word.NO_PUBLIC_IP, Word.HOST_UNAVAILABLE, Word.DEPLOY_ERROR),
@@ -115,19 +80,13 @@ _OWN: dict[str, str] = {
         ),
         Operation.CREATE.value,
     ),
-    Word.PARTIAL_LIST: Operation.LIST,
-    Word.EMPTY_LIST: Operation.LIST,
-    Word.DUPLICATE_ROWS: Operation.LIST,
-    Word.IGNORED: Operation.DESTROY,
-    Word.LINGERS: Operation.DESTROY,
 }
 _ASPECTS: dict[str, str] = {
     **dict.fromkeys((Word.STUCK_CREATING, Word.FAILED, Word.STOPPED, Word.RECLAIMED), "status"),
     **dict.fromkeys((Word.FORWARDS_IGNORED, Word.PORTS_REMAPPED), "forwards"),
 }
 VOCABULARY = Vocabulary(
-    instead=INSTEAD | {Word.ERROR, Word.RATE_LIMITED, Word.BAD_TOKEN, Word.NOT_ALLOWED},
-    spoilt=SPOILT,
+    instead=INSTEAD | {Word.BAD_TOKEN},
     own=_OWN,
     aspects=_ASPECTS,
 )

@@ -184,5 +184,5 @@ _LATEST = 32_503_680_000
 """The year 3000: hosts say greater nonsense."""
 
 
-def _without(oddities: Mapping[str, Misfortune], word: Word) -> dict[str, Misfortune]:
+def _without(oddities: Mapping[str, Misfortune], word: str) -> dict[str, Misfortune]:
     return {known: one for known, one in oddities.items() if known != word}

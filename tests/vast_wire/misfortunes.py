@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from tests.wire.misfortunes import BOOT as A_BOOT
-from tests.wire.misfortunes import INSTEAD, SPOILT, Common, Vocabulary
+from tests.wire.misfortunes import INSTEAD, OWN, Common, Vocabulary
 
 
 class Operation(StrEnum):
@@ -44,34 +44,16 @@ class Operation(StrEnum):
     """The life of a machine that is being created; no call of its own."""
 
 
-class Word(StrEnum):
-    """What goes wrong."""
+class Word(Common):
+    """What goes wrong, beside what can go wrong at any service."""
 
     # Instead of doing it: any call.
-    SLOW = Common.SLOW.value
-    HANGS = Common.HANGS.value
-    RESET = Common.RESET.value
-    ERROR = "error"
-    """Status 500, or `status`, with a JSON body."""
-    HTML = Common.HTML.value
-    RATE_LIMITED = "rate_limited"
-    """429 with `text` or a body of the usual shape, and `retry_after`."""
     QUOTA = "quota"
     """429 `search_quota_exceeded`."""
     BAD_KEY = "bad_key"
     """401, or `status`: the service has also said it with 404."""
-    NOT_ALLOWED = "not_allowed"
-    """403: the key lacks the permission."""
     DEPRECATED = "deprecated"
     """410 `deprecated_endpoint`."""
-    ANSWER = Common.ANSWER.value
-    # It is done, but the answer is spoilt: any call.
-    REPLY_RESET = Common.REPLY_RESET.value
-    REPLY_HANGS = Common.REPLY_HANGS.value
-    REPLY_BAD_GATEWAY = Common.REPLY_BAD_GATEWAY.value
-    TRUNCATED = Common.TRUNCATED.value
-    HUGE = Common.HUGE.value
-    CHARSET = Common.CHARSET.value
     # The call's own.
     OFFER_GONE = "offer_gone"
     """400, or `status` 404 or 410."""
@@ -82,22 +64,11 @@ class Word(StrEnum):
     SPEND_LIMIT = "spend_limit"
     STOPPED_CONTRACT = "stopped_contract"
     """`success: false` with `new_contract`: a stopped machine whose disk is billed."""
-    PARTIAL_LIST = "partial_list"
-    """The last row is missing although it was counted, and there is no further page."""
-    DUPLICATE_ROWS = "duplicate_rows"
-    EMPTY_LIST = "empty_list"
-    """No rows and no count, whatever there is."""
     NULL_INSTANCE = "null_instance"
     """`{"instances": null}` for a machine that lives."""
-    IGNORED = "ignored"
-    """Accepted, and nothing happens."""
-    LINGERS = "lingers"
-    """A destruction that takes `delay`."""
     QUEUED = "queued"
     """A start that has to wait, `delay` long or for ever."""
     # The life of a new machine.
-    APPEARS_LATE = "appears_late"
-    """It is in no answer before `delay` has passed; its creation is answered as usual."""
     STUCK_LOADING = "stuck_loading"
     ABANDONED = "abandoned"
     """`created`, and everything else `stopped`."""
@@ -118,30 +89,20 @@ class Word(StrEnum):
     DIRECT_SILENT = "direct_silent"
     """It takes connections and says nothing."""
     PROXY_REFUSES = "proxy_refuses"
-    KEY_LATE = "key_late"
-    """Keys attached by the API work `delay` later than usual."""
     KEY_DROPPED = "key_dropped"
     """The first attached key is accepted and lost."""
-    WRONG_GPU = "wrong_gpu"
-    """The driver shows another GPU than the row."""
-    PRICE_RAISED = "price_raised"
-    """The row costs twice what the offer did."""
     RELABELLED = "relabelled"
     """Somebody gives it the label `text` when `delay` has passed."""
 
 
 _OWN: dict[str, str] = {
+    **OWN,
     Word.OFFER_GONE: Operation.CREATE,
     Word.HOST_BUSY: Operation.CREATE,
     Word.NO_CREDIT: Operation.CREATE,
     Word.SPEND_LIMIT: Operation.CREATE,
     Word.STOPPED_CONTRACT: Operation.CREATE,
-    Word.PARTIAL_LIST: Operation.LIST,
-    Word.DUPLICATE_ROWS: Operation.LIST,
-    Word.EMPTY_LIST: Operation.LIST,
     Word.NULL_INSTANCE: Operation.SHOW,
-    Word.IGNORED: Operation.DESTROY,
-    Word.LINGERS: Operation.DESTROY,
     Word.QUEUED: Operation.CHANGE,
     Word.QUOTA: Operation.SEARCH,
 }
@@ -151,12 +112,7 @@ _ASPECTS: dict[str, str] = {
     **dict.fromkeys((Word.OFFLINE, Word.CDI_ERROR, Word.IMAGE_FAULT, Word.OUTBID), _STATUS),
 }
 VOCABULARY = Vocabulary(
-    instead=INSTEAD
-    | {
-        *(Word.ERROR, Word.RATE_LIMITED, Word.QUOTA),
-        *(Word.BAD_KEY, Word.NOT_ALLOWED, Word.DEPRECATED),
-    },
-    spoilt=SPOILT,
+    instead=INSTEAD | {Word.QUOTA, Word.BAD_KEY, Word.DEPRECATED},
     own=_OWN,
     aspects=_ASPECTS,
 )

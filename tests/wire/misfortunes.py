@@ -8,26 +8,32 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
 
 BOOT = "boot"
 """The operation that stands for the life of a machine that is being created."""
 
 
-class Common(StrEnum):
-    """What can go wrong with any call of any service."""
+class Common:
+    """What can go wrong at any service. A service adds words of its own."""
 
+    # Instead of doing it: any call.
     SLOW = "slow"
     """`delay` passes first."""
     HANGS = "hangs"
     """Nothing is done and nothing answered, until the client gives up."""
     RESET = "reset"
     """Nothing is done, and the connection drops."""
+    ERROR = "error"
+    """Status 500, or `status`, with a JSON body; with `text` in it, where the service has room."""
     HTML = "html"
     """Status 502, or `status`, with a page of HTML."""
+    RATE_LIMITED = "rate_limited"
+    """429 with `text` or a body of the usual shape, and `retry_after`."""
+    NOT_ALLOWED = "not_allowed"
+    """403: the credentials are right, and not for this."""
     ANSWER = "answer"
     """Exactly `status` and `text`."""
-    # It is done, but the answer is spoilt.
+    # It is done, but the answer is spoilt: any call.
     REPLY_RESET = "reply_reset"
     REPLY_HANGS = "reply_hangs"
     REPLY_BAD_GATEWAY = "reply_bad_gateway"
@@ -37,10 +43,44 @@ class Common(StrEnum):
     """50 MB of JSON."""
     CHARSET = "charset"
     """A Content-Type with `; charset=utf-8`."""
+    # The list.
+    PARTIAL_LIST = "partial_list"
+    """The last machine is missing, and there is no further page."""
+    EMPTY_LIST = "empty_list"
+    """No rows, whatever there is."""
+    DUPLICATE_ROWS = "duplicate_rows"
+    # A destruction.
+    IGNORED = "ignored"
+    """Accepted, and nothing happens."""
+    LINGERS = "lingers"
+    """It takes `delay`: so long the machine is told of."""
+    # The life of a new machine.
+    APPEARS_LATE = "appears_late"
+    """It is in no answer before `delay` has passed; its creation is answered as usual."""
+    KEY_LATE = "key_late"
+    """Keys work `delay` later than usual."""
+    WRONG_GPU = "wrong_gpu"
+    """The driver shows another GPU than was rented."""
+    PRICE_RAISED = "price_raised"
+    """It costs twice what the offer said."""
 
 
-INSTEAD = frozenset({Common.SLOW, Common.HANGS, Common.RESET, Common.HTML, Common.ANSWER})
-SPOILT = frozenset(Common) - INSTEAD
+INSTEAD = frozenset(
+    {
+        *(Common.SLOW, Common.HANGS, Common.RESET, Common.ERROR, Common.HTML),
+        *(Common.RATE_LIMITED, Common.NOT_ALLOWED, Common.ANSWER),
+    }
+)
+SPOILT = frozenset(
+    {
+        *(Common.REPLY_RESET, Common.REPLY_HANGS, Common.REPLY_BAD_GATEWAY),
+        *(Common.TRUNCATED, Common.HUGE, Common.CHARSET),
+    }
+)
+OWN = {
+    **dict.fromkeys((Common.PARTIAL_LIST, Common.EMPTY_LIST, Common.DUPLICATE_ROWS), "list"),
+    **dict.fromkeys((Common.IGNORED, Common.LINGERS), "destroy"),
+}
 UNANSWERED = frozenset({Common.HANGS, Common.RESET, Common.REPLY_RESET, Common.REPLY_HANGS})
 """With these, the client gets no answer at all."""
 
@@ -53,7 +93,7 @@ class Vocabulary:
     """Something happens instead of what was asked for."""
     spoilt: Collection[str] = SPOILT
     """It is done, but the answer is spoilt."""
-    own: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, str] = field(default_factory=lambda: OWN)
     """What only one kind of call can suffer: word -> its operation when no other is named."""
     aspects: Mapping[str, str] = field(default_factory=dict)
     """What of a new machine a word decides, where several words decide the same."""

@@ -44,7 +44,7 @@ async def test_a_session_is_rented_proved_used_and_ended(
 
 @pytest.mark.parametrize("word", [Word.STOPPED, Word.RECLAIMED])
 async def test_a_machine_that_its_host_takes_back_is_lost(
-    broker: Broker, wire: TensordockWire, word: Word
+    broker: Broker, wire: TensordockWire, word: str
 ) -> None:
     """It is told why, and what is left of it is destroyed."""
     wire.misfortunes.add(Misfortune(word, delay=timedelta(seconds=4)))

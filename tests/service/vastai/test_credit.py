@@ -187,7 +187,7 @@ async def test_where_the_broker_chooses_it_takes_what_can_be_paid(
 
 @pytest.mark.parametrize("word", [Word.NO_CREDIT, Word.SPEND_LIMIT])
 async def test_a_creation_that_the_marketplace_calls_unpaid_is_answered_with_402(
-    broker: Broker, wire: VastWire, word: Word
+    broker: Broker, wire: VastWire, word: str
 ) -> None:
     """Whatever the credit says; another try at the same account is not made."""
     wire.misfortunes.add(Misfortune(word, times=FOR_EVER))

@@ -79,7 +79,7 @@ async def test_an_account_without_credit_rents_nothing(
 
 @pytest.mark.parametrize("word", [Word.OFFLINE, Word.OUTBID])
 async def test_a_machine_that_stops_for_a_moment_is_kept(
-    serve_vastai: ServeVastai, wire: VastWire, word: Word
+    serve_vastai: ServeVastai, wire: VastWire, word: str
 ) -> None:
     """It was noted, and it came back."""
     second = timedelta(seconds=1)
@@ -97,7 +97,7 @@ async def test_a_machine_that_stops_for_a_moment_is_kept(
 
 @pytest.mark.parametrize("word", [Word.OFFLINE, Word.OUTBID])
 async def test_a_machine_that_stays_stopped_is_destroyed(
-    broker: Broker, wire: VastWire, word: Word
+    broker: Broker, wire: VastWire, word: str
 ) -> None:
     """Its disk would be billed for as long as it is there."""
     wire.misfortunes.add(Misfortune(word, delay=timedelta(seconds=3)))
