@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -25,6 +25,7 @@ from tests.tensordock_wire.shapes import Shapes
 from tests.wire.answers import Body, raw
 from tests.wire.gate import Call, Gate, bearer_of
 from tests.wire.misfortunes import Misfortune, Misfortunes
+from tests.wire.service import Service
 from tests.wire.serving import serving
 
 API_TOKEN = "Q2VydGFpbmx5Tm90QVJlYWxUb2tlbg"
@@ -33,45 +34,33 @@ _BALANCE = Decimal(100)
 _WITHOUT_TOKEN = frozenset({Operation.LOCATIONS, Operation.BALANCE, Operation.OTHER})
 
 
-class TensordockWire:
+class TensordockWire(Service):
     """The service. Build it with `open_tensordock_wire`."""
 
     def __init__(self, *, fleet: Fleet, limiter: Limiter, api_token: str, auth_id: str) -> None:
+        super().__init__(
+            Gate(
+                vocabulary=VOCABULARY,
+                misfortunes=fleet.misfortunes,
+                operation_of=operation_of,
+                settle=fleet.settle,
+                admit=self._admit,
+                answer=_answer,
+            )
+        )
         self.api_token = api_token
         self.auth_id = auth_id
-        self.url = ""
-        """The base of the API, without a slash at its end."""
         self.v0_url = ""
         """The base of the old API, for the balance."""
         self.fleet = fleet
-        self.misfortunes: Misfortunes = fleet.misfortunes
-        """What is planned to go wrong; tests add to it."""
         self.shapes: Shapes = fleet.shapes
         """How answers look; tests change it."""
         self._limiter = limiter
-        self._gate = Gate(
-            vocabulary=VOCABULARY,
-            misfortunes=fleet.misfortunes,
-            operation_of=operation_of,
-            settle=fleet.settle,
-            admit=self._admit,
-            answer=_answer,
-        )
-
-    @property
-    def calls(self) -> list[Call]:
-        """Every request, in order."""
-        return self._gate.calls
 
     @property
     def violations(self) -> int:
         """How many calls came too many, where there are limits."""
         return self._limiter.violations
-
-    @property
-    def closing(self) -> asyncio.Event:
-        """Lets go of whoever is kept waiting."""
-        return self._gate.closing
 
     @property
     def balance(self) -> Decimal:
@@ -110,12 +99,8 @@ class TensordockWire:
         """What is behind an instance, gone or not."""
         return self.fleet.machines[machine_id]
 
-    def application(self) -> web.Application:
-        """The routes behind the gate."""
-        application = web.Application(middlewares=[self._gate.middleware()])
-        routes = Routes(self.fleet, api_token=self.api_token, auth_id=self.auth_id)
-        application.add_routes(routes.table())
-        return application
+    def routes(self) -> Iterable[web.RouteDef]:
+        return Routes(self.fleet, api_token=self.api_token, auth_id=self.auth_id).table()
 
     def _admit(self, request: web.Request, call: Call) -> None:
         if call.operation not in _WITHOUT_TOKEN and bearer_of(request) != self.api_token:
@@ -174,7 +159,7 @@ async def open_tensordock_wire(
     wire = TensordockWire(fleet=fleet, limiter=limiter, api_token=api_token, auth_id=auth_id)
     pulse = fleet.settle if ssh else None
     try:
-        async with serving(wire.application(), wire.closing, pulse=pulse, port=port) as base:
+        async with serving(wire, pulse=pulse, port=port) as base:
             wire.url, wire.v0_url = base + V2, base + V0
             yield wire
     finally:

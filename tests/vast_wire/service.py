@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -33,17 +32,17 @@ from tests.vast_wire.renting import Renting
 from tests.vast_wire.templates import Templates
 from tests.vast_wire.templates import routes as template_routes
 from tests.wire.answers import Body, reply
-from tests.wire.gate import Call, Gate
+from tests.wire.gate import Gate
 from tests.wire.misfortunes import Misfortunes
+from tests.wire.service import Service
 from tests.wire.serving import serving
 
 API_KEY = "0123456789abcdef" * 4
 _USER_ID = 123_456
 _CREDIT = 100.0
-_LARGEST_BODY = 4 * 1024**2
 
 
-class VastWire:
+class VastWire(Service):
     """The service. Build it with `open_vast_wire`."""
 
     def __init__(
@@ -54,12 +53,19 @@ class VastWire:
         market_templates: Templates,
         limiter: Limiter,
     ) -> None:
+        admission = Admission(api_key=api_key, limiter=limiter, by_key=fleet.by_key)
+        super().__init__(
+            Gate(
+                vocabulary=VOCABULARY,
+                misfortunes=fleet.misfortunes,
+                operation_of=operation_of,
+                settle=fleet.settle,
+                admit=admission.admit,
+                answer=answer,
+            )
+        )
         self.api_key = api_key
-        self.url = ""
-        """Without a slash at its end."""
         self.fleet = fleet
-        self.misfortunes: Misfortunes = fleet.misfortunes
-        """What is planned to go wrong; tests add to it."""
         self.keys: AccountKeys = fleet.keys
         self.templates = market_templates
         self.extras = Extras(
@@ -68,20 +74,6 @@ class VastWire:
             charges=lambda: charge_rows(fleet.contracts.values(), fleet.now()),
         )
         self._limiter = limiter
-        admission = Admission(api_key=api_key, limiter=limiter, by_key=fleet.by_key)
-        self._gate = Gate(
-            vocabulary=VOCABULARY,
-            misfortunes=fleet.misfortunes,
-            operation_of=operation_of,
-            settle=fleet.settle,
-            admit=admission.admit,
-            answer=answer,
-        )
-
-    @property
-    def calls(self) -> list[Call]:
-        """Every request, in order."""
-        return self._gate.calls
 
     @property
     def violations(self) -> Sequence[Violation]:
@@ -130,11 +122,7 @@ class VastWire:
         self.fleet.settle()
         return self.fleet.offers()
 
-    def application(self) -> web.Application:
-        """The routes behind the gate."""
-        application = web.Application(
-            middlewares=[self._gate.middleware()], client_max_size=_LARGEST_BODY
-        )
+    def routes(self) -> Iterator[web.RouteDef]:
         outputs = Outputs(self.fleet)
         for table in (
             searching.routes(self.fleet),
@@ -151,13 +139,7 @@ class VastWire:
             [web.get(path, self._show_user) for path in _USER_PATHS],
             [web.route("*", "/{path:.*}", _not_found)],
         ):
-            application.add_routes(table)
-        return application
-
-    @property
-    def closing(self) -> asyncio.Event:
-        """Lets go of whoever is kept waiting."""
-        return self._gate.closing
+            yield from table
 
     async def _show_user(self, _: web.Request) -> web.Response:
         self.fleet.settle()
@@ -229,7 +211,7 @@ async def open_vast_wire(
     )
     pulse = fleet.settle if ssh else None
     try:
-        async with serving(wire.application(), wire.closing, pulse=pulse, port=port) as wire.url:
+        async with serving(wire, pulse=pulse, port=port) as wire.url:
             yield wire
     finally:
         await fleet.machines.close()

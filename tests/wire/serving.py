@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
+from tests.wire.service import Service
+
 _PULSE_SECONDS = 0.05
 
 
 @asynccontextmanager
 async def serving(
-    application: web.Application,
-    closing: asyncio.Event,
+    service: Service,
     *,
     pulse: Callable[[], object] | None,
     port: int = 0,
@@ -22,16 +23,16 @@ async def serving(
     """Serve until the block ends; gives the address, without a slash at its end.
 
     `pulse` is called again and again, so that machines follow the time although nobody calls.
-    `closing` is set when it ends: whoever is kept waiting then is let go.
+    Whoever is kept waiting when it ends is let go.
     """
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+    runner = web.AppRunner(service.application(), access_log=None, shutdown_timeout=1)
     await runner.setup()
-    beating = asyncio.create_task(_beat(pulse, closing), name="wire") if pulse else None
+    beating = asyncio.create_task(_beat(pulse, service.closing), name="wire") if pulse else None
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
         yield "http://{}:{}".format(*runner.addresses[0][:2])
     finally:
-        closing.set()
+        service.closing.set()
         if beating:
             await beating
         await runner.cleanup()
