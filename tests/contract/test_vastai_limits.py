@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from broker.clock import utcnow
-from providers.base import Offer
 from providers.errors import (
     RateLimited,
     Unauthorized,
     Unavailable,
 )
 from providers.vastai import VastaiOptions, VastaiProvider, open_vastai
-from tests.contract.conftest import Clock, a_label, a_spec
+from providers.vastai.lanes import Call, open_pacer
+from tests.contract.conftest import A_KEY, Clock, a_label, a_spec
 from tests.contract.vastai_calls import Ask, rented
 from tests.vast_wire import TOO_FREQUENT, Misfortune, Operation, VastWire, Word, open_vast_wire
+from tests.vast_wire.limits import INTERVALS
+from tests.waiting import eventually
+
+SO_SLOW = 1000.0
+"""A pace at which the moments that a test takes weigh nothing."""
+PACED = {
+    *(Operation.CREATE, Operation.TEMPLATES, Operation.LIST),
+    *(Operation.SHOW, Operation.ATTACH, Operation.DESTROY),
+}
 
 
 @pytest.mark.parametrize("status", [401, 404])
@@ -58,31 +69,46 @@ async def test_every_form_of_a_refusal_for_haste_is_understood(
     assert (await vastai.get(instance_id)).id == instance_id
 
 
-async def test_calls_at_the_documented_pace_are_never_refused(tmp_path: Path) -> None:
-    """Also when many want to be made at once. All runs faster here, where a moment weighs more."""
-    async with open_vast_wire(tmp_path, now=utcnow, ssh=False, limits=0.04) as wire:
-        provider = await open_vastai(VastaiOptions(wire.api_key, wire.url, pace=0.06), utcnow)
-        offers = (await _machines_apart(provider))[:6]
-        made = await asyncio.gather(
-            *(provider.create(a_spec(o, a_label(attempt=n))) for n, o in enumerate(offers, 1))
-        )
-        await asyncio.gather(
-            provider.list_templates(),
-            *(provider.get(instance.id) for instance in made),
-            *(provider.list_instances() for _ in range(5)),
-            *(provider.attach_key(instance.id, "ssh-ed25519 AAAA x") for instance in made),
-            *(provider.destroy(instance.id) for instance in made),
-            return_exceptions=True,
-        )
+@pytest.mark.parametrize("call", [call for call in Call if call in INTERVALS])
+async def test_two_calls_of_a_kind_are_as_far_apart_as_documented(call: Call) -> None:
+    """Told by how long a second one would have to wait."""
+    pacer = open_pacer(SO_SLOW)
+    async with pacer.turn(call):
+        pass
+    with pytest.raises(RateLimited) as refusal:
+        async with pacer.turn(call, patience=timedelta()):
+            pass
+    assert refusal.value.retry_after is not None
+    assert refusal.value.retry_after >= timedelta(seconds=INTERVALS[call] * SO_SLOW)
+
+
+async def test_calls_of_a_kind_wait_for_each_other(tmp_path: Path) -> None:
+    """Many want to be made at once: one of each kind goes out."""
+    async with open_vast_wire(tmp_path, now=utcnow, ssh=False, limits=SO_SLOW) as wire:
+        provider = await open_vastai(VastaiOptions(wire.api_key, wire.url, pace=SO_SLOW), utcnow)
+        offers = (await provider.list_offers()).offers[:3]
+        held = [str(wire.add_instance(label="mine")) for _ in offers]
+        asked: list[Coroutine[Any, Any, object]] = [
+            *(provider.create(a_spec(o, a_label(attempt=n))) for n, o in enumerate(offers, 1)),
+            *(provider.list_templates() for _ in held),
+            *(provider.list_instances() for _ in held),
+            *(provider.get(one) for one in held),
+            *(provider.attach_key(one, A_KEY) for one in held),
+            *(provider.destroy(one) for one in held),
+        ]
+        asking = [asyncio.create_task(ask) for ask in asked]
+
+        async def is_each_kind_made() -> bool:
+            return {one.operation for one in wire.calls} >= PACED
+
+        await eventually(is_each_kind_made)
+        await provider.balance()
+        for task in asking:
+            task.cancel()
+        await asyncio.wait(asking)
         await provider.close()
 
-        assert wire.instances() == []
         assert wire.violations == []
-
-
-async def _machines_apart(provider: VastaiProvider) -> list[Offer]:
-    offers = (await provider.list_offers()).offers
-    return list({offer.machine_id: offer for offer in offers}.values())
 
 
 async def test_a_destruction_that_came_too_early_says_when_to_come_again(
