@@ -331,7 +331,7 @@ async def test_a_machine_without_the_consumers_key_is_not_handed_over(serve: Ser
         )
         await answering(broker, instance)
         await broker.parts.tools.journal.apply(
-            session.id, lambda s, a: moves.accept(s, a, instance, utcnow(), timedelta(seconds=1))
+            session.id, lambda s, a: moves.accept(s, a, instance, utcnow(), timedelta(0))
         )
         await broker.call("POST", "/api/v1/sweep?dry_run=false")
         shown = await ended(broker, session.id)

@@ -48,18 +48,21 @@ async def test_a_refusal_that_nobody_waited_for_is_told_by_the_session(market_on
     assert ("failed", "offer_gone") == (session["status"], session["status_reason"])
 
 
-async def test_diagnostics_are_told_of_any_session_on_request(market_only: Broker) -> None:
+async def test_diagnostics_are_told_of_any_session_on_request(serve: Serve) -> None:
     """While its machine is still being made; an ended one has none."""
-    _, body = await market_only.rent()
-    path = f"{SESSIONS}/{body['session']['id']}"
-    assert 400 == (await market_only.call("GET", f"{path}/diagnostics"))[0]
-    assert 400 == (await market_only.call("GET", f"{path}/diagnostics?any=false"))[0]
-    status, shown = await market_only.call("GET", f"{path}/diagnostics?any=true")
+    async with serve(providers__simulator__boot_time="1h") as broker:
+        _, body = await broker.rent()
+        path = f"{SESSIONS}/{body['session']['id']}"
+        assert 400 == (await broker.call("GET", f"{path}/diagnostics"))[0]
+        assert 400 == (await broker.call("GET", f"{path}/diagnostics?any=false"))[0]
+        status, shown = await broker.call("GET", f"{path}/diagnostics?any=true")
 
-    assert (200, "provisioning") == (status, shown["status"])
-    assert ("0m", 0, False) == (shown["uptime"], shown["uptime_seconds"], shown["ssh_available"])
-    await market_only.call("DELETE", path)
-    assert 400 == (await market_only.call("GET", f"{path}/diagnostics?any=true"))[0]
+        assert (200, "provisioning") == (status, shown["status"])
+        assert ("0m", 0, False) == tuple(
+            shown[name] for name in ("uptime", "uptime_seconds", "ssh_available")
+        )
+        await broker.call("DELETE", path)
+        assert 400 == (await broker.call("GET", f"{path}/diagnostics?any=true"))[0]
 
 
 async def test_a_template_decides_what_runs_and_says_what_it_overrules(market_only: Broker) -> None:
