@@ -14,7 +14,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from tests.e2e.cli_broker import CommandLine, free_port, is_ready
+from tests.e2e.cli_broker import CommandLine, start_broker
 from tests.waiting import PATIENCE, wait_until
 
 
@@ -24,7 +24,8 @@ class Victim:
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=free_port)
+    url: str = ""
+    """Where it answers, once it has been started."""
     process: Popen[str] | None = None
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(16))
 
@@ -34,11 +35,7 @@ class Victim:
 
     def start(self) -> None:
         """Start the broker, and return when it takes sessions."""
-        process = self.process = self.command_line.start(
-            "serve", "--simulate", "--port", str(self.port), log=self.folder / "serve.log"
-        )
-        wait_until(lambda: is_ready(self.port) or process.poll() is not None)
-        assert process.poll() is None, (self.folder / "serve.log").read_text()
+        self.process, self.url = start_broker(self.command_line, "--simulate")
 
     def kill(self) -> None:
         """SIGKILL: nothing can be tidied up."""
@@ -63,7 +60,7 @@ class Victim:
         `key` is the request's Idempotency-Key.
         """
         data = None if body is None else json.dumps(body).encode()
-        request = Request(f"http://127.0.0.1:{self.port}{path}", data, method=method)
+        request = Request(self.url + path, data, method=method)  # noqa: S310 (ours)
         request.add_header("Content-Type", "application/json")
         if key is not None:
             request.add_header("Idempotency-Key", key)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from socket import create_server
 from typing import Any
 from urllib.request import urlopen
 
@@ -85,34 +85,42 @@ class CommandLine:
 @contextmanager
 def serving(command_line: CommandLine, *, simulate: bool = True) -> Iterator[subprocess.Popen[str]]:
     """`gpu-broker serve` in the folder, ready; ended at the end."""
-    log = command_line.folder / "serve.log"
-    port = free_port()
-    command_line.environment["GPU_BROKER_URL"] = f"http://127.0.0.1:{port}"
-    process = command_line.start(
-        *("serve", *(["--simulate"] if simulate else [])),
-        *("--database", command_line.database, "--port", str(port)),
-        log=log,
-    )
+    arguments = ("--simulate",) if simulate else ()
+    process, url = start_broker(command_line, *arguments, "--database", command_line.database)
+    command_line.environment["GPU_BROKER_URL"] = url
     try:
-        wait_until(lambda: is_ready(port) or process.poll() is not None)
-        assert process.poll() is None, log.read_text()
         yield process
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE)
 
 
-def is_ready(port: int) -> bool:
-    """Whether a broker on this port takes sessions."""
+def start_broker(command_line: CommandLine, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+    """`gpu-broker serve` with these arguments at a port of its own choice, ready; and its URL."""
+    log = command_line.folder / "serve.log"
+    process = command_line.start("serve", "--port", "0", *arguments, log=log)
     try:
-        with urlopen(f"http://127.0.0.1:{port}/ready", timeout=PATIENCE) as answer:
+        wait_until(lambda: is_ready(url_in(log)) or process.poll() is not None)
+        assert process.poll() is None, log.read_text()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return process, url_in(log)
+
+
+def url_in(log: Path) -> str:
+    """Where the broker that writes this log listens; empty while it does not."""
+    told = re.search(r"Listening on (http://[\d.:]+)", log.read_text())
+    return told[1] if told else ""
+
+
+def is_ready(url: str) -> bool:
+    """Whether there is a broker, and it takes sessions."""
+    if not url:
+        return False
+    try:
+        with urlopen(f"{url}/ready", timeout=PATIENCE) as answer:  # noqa: S310
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
