@@ -272,6 +272,7 @@ class Inventory:
     def note_failure(self, failure: Failure) -> None:
         """Remember that an offer did not become a working machine."""
         self._memory = self._memory.noting(failure, self._now())
+        self._outcomes_noted += 1
         self._learn(lesson_of_failure(failure))
 
     def session_changed(self, change: Change, _: Session) -> None:
@@ -288,7 +289,7 @@ class Inventory:
     def _learn(self, lesson: Lesson | None) -> None:
         if lesson is not None:
             self._places = self._places.noting(lesson, self._now())
-        self._outcomes_noted += 1
+            self._outcomes_noted += 1
 
     def _claimed(self, rows: Iterable[Listed]) -> Offer | None:
         return next((row.offer for row in rows if self._claims.claim(row.offer)), None)

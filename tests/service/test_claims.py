@@ -264,6 +264,18 @@ async def test_a_place_is_believed_by_what_became_of_its_offers(store: Store, cl
     assert believed() == [0.3, 0.3]
 
 
+async def test_a_machine_that_is_named_changes_nothing_by_working(
+    store: Store, clock: Clock
+) -> None:
+    """What is shown stays the same, and so does its ETag."""
+    inventory = await read(store, clock, ONE, TWO)
+    verification = a_verification(ONE, clock)
+    revision = inventory.revision
+    inventory.session_changed(verification, verification.session)
+
+    assert inventory.revision == revision
+
+
 async def test_machines_that_worked_are_remembered_over_a_restart(
     store: Store, clock: Clock
 ) -> None:
