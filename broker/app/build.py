@@ -178,8 +178,7 @@ def _rules(settings: Settings, deployment: str) -> Rules:
         check_interval=lifecycle.check_interval,
         ends_idle=lifecycle.idle_policy == "end",
         paces={
-            "vastai": settings.providers.vastai.pace,
-            "tensordock": settings.providers.tensordock.pace,
+            name: section.pace for name, section in settings.providers if hasattr(section, "pace")
         },
     )
 

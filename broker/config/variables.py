@@ -13,22 +13,20 @@ from broker.config.problems import Problem
 _CLIENT_PREFIX = "GPU_BROKER_"
 """Variables of the command line's client: they may stand in the same .env file."""
 _OWN_SECTIONS = ("LIFECYCLE_", "PROVIDERS_")
-_SHARED_SECTIONS = (
-    "SERVER_",
-    "DATABASE_",
-    "LOGGING_",
-    "INVENTORY_",
-    "SSH_",
-    "VASTAI_",
-    "TENSORDOCK_",
-    "SIMULATOR_",
-)
-"""Other programs use these too (SSH_AUTH_SOCK): only a slip of the pen is reported."""
 _NEVER_EMPTY = "lifecycle.deployment_id"
 """An empty variable sets nothing; but one that should name the deployment, and does not, would
 give every machine another owner."""
 
 _PATHS = tuple(setting_paths())
+_SHARED_SECTIONS = tuple(
+    {
+        f"{path.removeprefix('providers.').partition('.')[0].upper()}_"
+        for path in _PATHS
+        if "." in path
+    }
+    - set(_OWN_SECTIONS)
+)
+"""Other programs use these too (SSH_AUTH_SOCK): only a slip of the pen is reported."""
 _KNOWN = {name: path for path in _PATHS for name in environment_names(path)}
 
 

@@ -53,9 +53,9 @@ _DEADLINES = {
 }
 """Longest time per call, the wait for its turn at the provider included.
 
-Creating may take two minutes at TensorDock, and its turn another one; offers a walk of the
-market. Of two hundred destructions that are paced at three seconds the last has its turn after
-ten minutes; an adapter bounds each request of its own."""
+Creating may take two minutes, and its turn another one; offers a walk of the market. Of two
+hundred destructions that are paced at three seconds the last has its turn after ten minutes; an
+adapter bounds each request of its own."""
 
 _TRIED_OFTEN = {Effect.LIST_OFFERS, Effect.LIST_INSTANCES}
 """The operations every provider is asked for all the time; both failing means that it is down."""

@@ -10,7 +10,7 @@ import pytest
 
 from providers.base import InstanceStatus, Provider
 from providers.errors import RateLimited
-from tests.contract.conftest import a_spec, first_offer
+from tests.contract.conftest import Scene, a_spec, first_offer
 from tests.wire.gate import Call
 from tests.wire.misfortunes import Misfortune, Misfortunes
 
@@ -26,17 +26,18 @@ class Wire(Protocol):
     def instances(self) -> Sequence[Any]: ...
 
 
-@pytest.fixture(params=["vastai", "tensordock"])
-def provider(request: pytest.FixtureRequest) -> Any:
-    """Every adapter that speaks to a marketplace on the wire, in turn."""
-    return request.getfixturevalue(request.param)
+@pytest.fixture
+def wire(scene: Scene) -> Any:
+    """The marketplace of every adapter that speaks to one on the wire, in turn."""
+    if not hasattr(scene, "wire"):
+        pytest.skip("this market is not on the wire, and refuses nobody for haste")
+    return scene.wire
 
 
 @pytest.fixture
-def wire(request: pytest.FixtureRequest, provider: Provider) -> Any:
-    """Its marketplace."""
-    fixtures = {"vastai": "vast_wire", "tensordock": "tensordock_wire"}
-    return request.getfixturevalue(fixtures[provider.name])
+def provider(scene: Scene) -> Provider:
+    """Its adapter."""
+    return scene.provider
 
 
 def refuse(wire: Wire, *, times: int, retry_after: float) -> None:

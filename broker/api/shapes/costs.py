@@ -34,7 +34,7 @@ class Cost(TypedDict):
     session_count: Annotated[int, Field(description="That were billed in it.", examples=[12])]
     hours_used: Annotated[Decimal, Field(description="Hours that were billed.", examples=[98.5])]
     by_provider: Annotated[
-        dict[str, Money], Field(description="USD.", examples=[{"vastai": 30, "tensordock": 15.67}])
+        dict[str, Money], Field(description="USD.", examples=[{"vastai": 30, "simulator": 15.67}])
     ]
     by_gpu_type: Annotated[
         dict[str, Money], Field(description="USD.", examples=[{"RTX 4090": 25, "A100": 20.67}])
