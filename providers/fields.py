@@ -57,6 +57,12 @@ def text(row: Row, name: str) -> str | None:
     return value.strip() or None if isinstance(value, str) else None
 
 
+def verbatim(row: Row, name: str) -> str | None:
+    """A text exactly as it is told, which must be that of a label; None where it is empty."""
+    value = row.get(name)
+    return value if isinstance(value, str) and value else None
+
+
 def word(row: Row, name: str) -> str | None:
     """A text of the marketplace's own vocabulary."""
     value = text(row, name)
@@ -85,6 +91,18 @@ def whole(row: Row, name: str) -> int | None:
     """A number rounded down."""
     value = number(row, name)
     return None if value is None else math.floor(value)
+
+
+def positive(row: Row, name: str) -> Decimal | None:
+    """A number above zero, as prices are."""
+    value = number(row, name)
+    return value if value is not None and value > 0 else None
+
+
+def count(row: Row, name: str) -> int | None:
+    """A number rounded down, one at least."""
+    value = whole(row, name)
+    return value if value is not None and value > 0 else None
 
 
 def flag(row: Row, name: str) -> bool | None:

@@ -16,12 +16,14 @@ from providers.fields import (
     Row,
     as_row,
     cleaned,
+    count,
     identity,
     number,
     port_number,
+    positive,
     public_host,
     text,
-    whole,
+    verbatim,
 )
 from providers.gpus import gpu_type
 from providers.tensordock.creation import SSH_PORT, SSH_USER
@@ -143,20 +145,19 @@ def _instance(row: Row) -> Instance | None:
     status = _STATUS.get(_word(row), InstanceStatus.STARTING)
     if status is InstanceStatus.RUNNING and host is None:
         status = InstanceStatus.STARTING
-    price, label = number(row, "ratehourly"), row.get("name")
-    kind, count = _gpus(row)
+    kind, gpus = _gpus(row)
     return Instance(
         id=instance_id,
-        label=label if isinstance(label, str) and label else None,
+        label=verbatim(row, "name"),
         status=status,
         detail=_detail(row, status, is_forwarded=forwarded is not None),
         failure=BootFailure.HOST if status is InstanceStatus.FAILED else None,
         ssh=(ssh,) if ssh else (),
         ssh_user=SSH_USER,
         ports=ports,
-        price_per_hour=price if price is not None and price > 0 else None,
+        price_per_hour=positive(row, "ratehourly"),
         gpu_type=kind,
-        gpu_count=count,
+        gpu_count=gpus,
     )
 
 
@@ -200,5 +201,4 @@ def _gpus(row: Row) -> tuple[str | None, int | None]:
     if len(rows) != 1:
         return None, None
     name = text(rows[0], "v0name") or text(rows[0], "gpuv0name")
-    count = whole(rows[0], "count")
-    return gpu_type(name) if name else None, count if count and count > 0 else None
+    return gpu_type(name) if name else None, count(rows[0], "count")

@@ -19,11 +19,14 @@ from providers.fields import (
     Row,
     as_row,
     cleaned,
+    count,
     flag,
     identity,
     instant,
     number,
+    positive,
     text,
+    verbatim,
     whole,
 )
 from providers.gpus import gpu_type
@@ -98,20 +101,18 @@ def parse_instance(payload: object, now: datetime) -> Instance | None:
     if instance_id is None:
         return None
     status, failure = parse_status(row)
-    price, count = number(row, "dph_total"), whole(row, "num_gpus")
     gpu = text(row, "gpu_name")
-    label = row.get("label")
     return Instance(
         id=instance_id,
-        label=label if isinstance(label, str) and label else None,
+        label=verbatim(row, "label"),
         status=status,
         detail=cleaned(row.get("status_msg")),
         ssh=parse_ssh(row),
         ports=parse_ports(row),
-        price_per_hour=price if price is not None and price > 0 else None,
+        price_per_hour=positive(row, "dph_total"),
         created_at=instant(row, "start_date", now),
         gpu_type=gpu_type(gpu) if gpu else None,
-        gpu_count=count if count is not None and count > 0 else None,
+        gpu_count=count(row, "num_gpus"),
         failure=failure,
     )
 
