@@ -95,6 +95,8 @@ class Offer:
     """How long it can be rented at most; None is without limit."""
     direct_ports: int | None = None
     """How many ports of its host can be published."""
+    has_own_address: bool = False
+    """Its machine shares its address with no other: no port of it has to be forwarded."""
     traits: Mapping[str, str | float | bool] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -156,6 +158,8 @@ class Instance:
     """Where the status is FAILED: why, if the provider tells."""
     ssh: tuple[Endpoint, ...] = ()
     """Where SSH may answer, the preferred one first; empty until known."""
+    ssh_of_own_address: Endpoint | None = None
+    """Where else it answers if the address is the machine's alone: at others, a stranger's does."""
     ssh_user: str = "root"
     ports: Mapping[int, Endpoint] = field(default_factory=dict)
     """Port inside the machine -> where it is published."""
@@ -164,6 +168,12 @@ class Instance:
     created_at: datetime | None = None
     gpu_type: str | None = None
     gpu_count: int | None = None
+
+    def ways_in(self, offer: Offer) -> tuple[Endpoint, ...]:
+        """Where its own SSH may answer, and nobody else's, if it was made from `offer`."""
+        if self.ssh_of_own_address is None or not offer.has_own_address:
+            return self.ssh
+        return (*self.ssh, self.ssh_of_own_address)
 
 
 @dataclass(frozen=True, slots=True)

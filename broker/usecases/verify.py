@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -191,7 +191,7 @@ class Verifier:
     ) -> timedelta | None:
         if not boot.was_up:
             boot.was_up, boot.tries = True, 1
-        session = await self._locate(session, instance)
+        session = await self._locate(session, attempt, instance)
         try:
             proof = await self._proof(session, attempt, instance, patience)
         except _NotProved as missing:
@@ -227,10 +227,10 @@ class Verifier:
                 session.id, lambda s, a: moves.reprice(s, a, price, tools.now())
             )
 
-    async def _locate(self, session: Session, instance: Instance) -> Session:
+    async def _locate(self, session: Session, attempt: Attempt, instance: Instance) -> Session:
         """Write down the address as soon as it is known."""
         tools = self._tools
-        access = _access(session, instance)
+        access = _access(session, instance, instance.ways_in(attempt.offer))
         if access == session.access:
             return session
         return await tools.journal.apply(
@@ -260,8 +260,8 @@ class Verifier:
     async def _prove_ssh(
         self, session: Session, attempt: Attempt, instance: Instance, patience: timedelta
     ) -> _Proved | Wrong:
-        missing = "The provider has not told the machine's SSH address yet."
-        for endpoint in instance.ssh:
+        missing = f"The provider has not told the machine's SSH address yet{said_of(instance)}"
+        for endpoint in instance.ways_in(attempt.offer):
             access = replace(session.access, ssh=endpoint, ssh_user=instance.ssh_user)
             try:
                 return await self._prove_address(session, attempt, access, endpoint, patience)
@@ -334,10 +334,10 @@ def _span(span: timedelta) -> str:
     return f"{minutes:g} min" if minutes >= 1 else f"{span.total_seconds():g} s"
 
 
-def _access(session: Session, instance: Instance) -> Access:
+def _access(session: Session, instance: Instance, ways_in: Sequence[Endpoint]) -> Access:
     """Where the machine will be reached, as far as the provider has told."""
     known = session.access
-    ssh = known.ssh or (instance.ssh[0] if instance.ssh else None)
+    ssh = known.ssh or next(iter(ways_in), None)
     api = _api_port(session, instance)
     return replace(
         known,

@@ -11,7 +11,7 @@ import shlex
 from providers.base import LaunchMode, LaunchSpec, TextLimits
 from providers.errors import InvalidRequest
 from providers.fields import as_row, cleaned, identity
-from providers.tensordock.market import DEDICATED_IP, OfferKey, parse_offer_id
+from providers.tensordock.market import OfferKey, parse_offer_id
 from providers.tensordock.sizes import Size, parse_traits
 
 DEFAULT_IMAGE = "ubuntu2404"
@@ -71,8 +71,8 @@ def present_creation(spec: LaunchSpec, image: str) -> dict[str, object]:
         "ssh_key": spec.public_keys[0],
         "cloud_init": _cloud_init(spec),
     }
-    if spec.offer.traits.get(DEDICATED_IP) is True:
-        attributes[DEDICATED_IP] = True
+    if spec.offer.has_own_address:
+        attributes["useDedicatedIp"] = True
     else:
         attributes["port_forwards"] = [_forward(port) for port in (SSH_PORT, *_ports(spec))]
     return {"data": {"type": "virtualmachine", "attributes": attributes}}

@@ -27,8 +27,6 @@ from providers.tensordock.sizes import LEAST_DISK_GB, Limits, Size, present_trai
 PROVIDER = "tensordock"
 PRIOR = 0.3
 """About the share of listed offers that became machines, as others have counted."""
-DEDICATED_IP = "useDedicatedIp"
-"""The trait of an offer whose machines have an address of their own, not forwarded ports."""
 
 _MOST_GPUS = 16
 """In one machine; a site that claims more has counted several hosts."""
@@ -210,7 +208,8 @@ def _offer(listing: _Listing, count: int, machine: _Machine, now: datetime) -> O
         least_disk_gb=LEAST_DISK_GB,
         max_disk_gb=machine.max_disk_gb,
         direct_ports=machine.ports,
-        traits=present_traits(machine.size) | {DEDICATED_IP: machine.is_dedicated},
+        has_own_address=machine.is_dedicated,
+        traits=present_traits(machine.size),
         prior=PRIOR,
     )
 

@@ -140,8 +140,6 @@ def _instance(row: Row) -> Instance | None:
     host = public_host(text(row, "ipaddress"))
     ports = dict(_ports(row, host))
     forwarded = ports.pop(SSH_PORT, None)
-    # An address of its own needs no port forwarded; where it is another's, no login proves it.
-    ssh = forwarded or (Endpoint(host, SSH_PORT) if host else None)
     status = _STATUS.get(_word(row), InstanceStatus.STARTING)
     if status is InstanceStatus.RUNNING and host is None:
         status = InstanceStatus.STARTING
@@ -152,7 +150,8 @@ def _instance(row: Row) -> Instance | None:
         status=status,
         detail=_detail(row, status, is_forwarded=forwarded is not None),
         failure=BootFailure.HOST if status is InstanceStatus.FAILED else None,
-        ssh=(ssh,) if ssh else (),
+        ssh=(forwarded,) if forwarded else (),
+        ssh_of_own_address=Endpoint(host, SSH_PORT) if host and not forwarded else None,
         ssh_user=SSH_USER,
         ports=ports,
         price_per_hour=positive(row, "ratehourly"),

@@ -14,7 +14,6 @@ from providers.base import Offer
 from providers.errors import BadResponse, ProviderError
 from providers.tensordock.hosts import Host, parse_hosts
 from providers.tensordock.market import (
-    DEDICATED_IP,
     OfferKey,
     parse_market,
     parse_offer_id,
@@ -165,8 +164,8 @@ def test_an_address_of_its_own_is_the_second_choice() -> None:
     [forwarded] = offers(a_model(max_count=1))
     [dedicated] = offers(a_model(max_count=1, network_features=features))
 
-    assert (forwarded.traits[DEDICATED_IP], forwarded.direct_ports) == (False, None)
-    assert (dedicated.traits[DEDICATED_IP], dedicated.direct_ports) == (True, 1)
+    assert (forwarded.has_own_address, forwarded.direct_ports) == (False, None)
+    assert (dedicated.has_own_address, dedicated.direct_ports) == (True, 1)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +227,7 @@ def test_the_best_host_of_a_site_makes_its_offer() -> None:
     for behind in ([small, dedicated, large], [large, small, dedicated]):
         [offer] = offers(a_model(), behind=behind)
         assert parse_traits(offer.traits) == Size(8, 32)
-        assert (offer.traits[DEDICATED_IP], offer.direct_ports) == (False, 2)
+        assert (offer.has_own_address, offer.direct_ports) == (False, 2)
 
 
 def test_a_host_tells_what_it_has_left() -> None:

@@ -21,10 +21,11 @@ from providers.tensordock.wire import (
     parse_instances,
     present_credentials,
 )
-from tests.unit.tensordock_rows import LABEL, MACHINE, MODEL, a_machine
+from tests.unit.tensordock_rows import LABEL, MACHINE, MODEL, a_machine, offered
 from tests.unit.vastai_rows import anything, rows_like
 
 HOST = "203.0.113.71"
+ADDRESSES_ONLY = {"port_forwarding_available": False, "dedicated_ip_available": True}
 
 
 def read(**changes: Any) -> Instance:
@@ -169,14 +170,19 @@ def test_running_without_an_address_is_not_yet_running(address: object) -> None:
         [{"protocol": "udp", "internal_port": 22, "external_port": 20456}],
     ],
 )
-def test_an_address_without_a_forwarded_port_may_be_of_its_own(forwards: object) -> None:
-    """No answer tells whose port 22 it is: only a login does."""
-    assert read(portForwards=forwards).ssh == (Endpoint(HOST, 22),)
+def test_port_22_is_a_machines_where_it_was_made_with_an_address_of_its_own(
+    forwards: object,
+) -> None:
+    """At an address that machines share, a stranger's SSH server answers there."""
+    machine = read(portForwards=forwards)
+
+    assert machine.ways_in(offered(network_features=ADDRESSES_ONLY)) == (Endpoint(HOST, 22),)
+    assert machine.ways_in(offered()) == ()
 
 
 def test_a_forwarded_port_wins_over_an_address_of_its_own() -> None:
     """Both may be told."""
-    assert read().ssh == (Endpoint(HOST, 20456),)
+    assert read().ways_in(offered(network_features=ADDRESSES_ONLY)) == (Endpoint(HOST, 20456),)
 
 
 @pytest.mark.parametrize(
@@ -215,9 +221,9 @@ def test_a_list_may_be_empty(payload: object) -> None:
 
 def test_a_list_tells_the_addresses_too() -> None:
     """One list serves a whole fleet."""
-    [payload, *_] = in_shapes(a_machine(portForwards=[]))
+    [payload, *_] = in_shapes(a_machine())
 
-    assert parse_instances(payload)[0].ssh == (Endpoint(HOST, 22),)
+    assert parse_instances(payload)[0].ssh == (Endpoint(HOST, 20456),)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +332,8 @@ def test_no_row_raises_anything_but_our_errors(row: dict[str, Any]) -> None:
     """Any field may hold anything."""
     with suppress(ProviderError):
         instance = parse_instance(row, MACHINE)
-        assert instance.ssh or instance.status is not InstanceStatus.RUNNING
+        has_address = instance.ssh or instance.ssh_of_own_address
+        assert has_address or instance.status is not InstanceStatus.RUNNING
         assert len(instance.detail) <= 300
 
 

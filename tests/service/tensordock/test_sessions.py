@@ -9,6 +9,8 @@ from typing import Any
 import asyncssh
 import pytest
 
+from broker.model import KeyType
+from broker.ssh.keys import generate
 from tests.service.conftest import Broker
 from tests.service.scenarios import ended
 from tests.service.tensordock.asking import ANYTHING, end, running
@@ -93,6 +95,22 @@ async def test_a_driver_that_never_comes_fails_its_attempt(
         assert failed["status"] == "failed"
         assert "nvidia-smi fails" in failed["error"]
         assert len(await _waits(broker, session_id)) == 1
+
+
+async def test_nobody_elses_ssh_server_proves_a_machine(
+    serve_tensordock: ServeTensordock, wire: TensordockWire
+) -> None:
+    """Where no port is forwarded, port 22 of the address that machines share is a stranger's."""
+    wire.misfortunes.add(Misfortune(Word.FORWARDS_IGNORED))
+    async with serve_tensordock(ssh__verify_timeout="3s") as broker:
+        await broker.parts.tools.inventory.ready()
+        key = generate(KeyType.ED25519, "somebody").public_line
+        _, body = await broker.rent(**ANYTHING, ssh_public_key=key, managed_access=False)
+        failed = await ended(broker, body["session"]["id"])
+
+    assert (failed["status"], failed["status_reason"]) == ("failed", "ssh_timeout")
+    assert "No port is forwarded to its SSH server" in failed["error"]
+    assert (failed["ssh_host"], failed["ssh_port"]) == (None, None)
 
 
 async def _waits(broker: Broker, session_id: str) -> list[Any]:
