@@ -191,5 +191,9 @@ async def test_nothing_is_rented_below_the_floor_of_the_balance(
         return bool((await account())["state"] == "ready")
 
     await eventually(is_well)
-    events = await broker.parts.tools.store.events()
-    assert [event.type for event in events] == ["balance.below_floor", "balance.recovered"]
+
+    async def is_written() -> bool:
+        events = await broker.parts.tools.store.events()
+        return [event.type for event in events] == ["balance.below_floor", "balance.recovered"]
+
+    await eventually(is_written)
