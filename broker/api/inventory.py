@@ -112,7 +112,7 @@ class InventoryRoutes(Resource):
 
     async def _answer(self, query: InventoryQuery) -> Answer:
         inventory = self._inventory
-        await inventory.ready()
+        await inventory.ready(query.provider)
         template = await self._template(query)
         wanted = _filter(query, template)
         inventory.require_offers(wanted.provider)

@@ -88,7 +88,7 @@ class Daemon:
 
     async def _first_readings(self) -> None:
         tools = self._parts.tools
-        await asyncio.gather(tools.inventory.refresh_all(), tools.funds.refresh())
+        await asyncio.gather(tools.inventory.refresh_all(), tools.funds.refresh_all())
 
     async def stop(self) -> None:
         """Take nothing new, stop the timers; machines and rows stay."""

@@ -62,16 +62,23 @@ class Timers:
                 f"reconcile-{provider}",
                 partial(self._parts.sweeper.sweep, (provider,)),
             )
-        fresh_for = self._parts.settings.inventory.cache_ttl
-        balance = min(fresh_for, _LONGEST_BETWEEN_BALANCES)
-        self._every(max(balance, _SHORTEST_LOOK), "balance", self._parts.tools.funds.refresh)
-        look = min(fresh_for / 4, _LONGEST_LOOK)
-        self._every(max(look, _SHORTEST_LOOK), "inventory", self._parts.tools.inventory.refresh_due)
+        self._read_markets()
         self._every(_BETWEEN_TIDYINGS, "tidy", self._tidy)
         self._parts.tools.journal.listen(self)
         self._scheduler.start()
         self._swept_at = monotonic()
         await self._arm_next()
+
+    def _read_markets(self) -> None:
+        """Each by a timer of its own: a market that is slow holds up no other."""
+        tools = self._parts.tools
+        fresh_for = self._parts.settings.inventory.cache_ttl
+        look = max(min(fresh_for / 4, _LONGEST_LOOK), _SHORTEST_LOOK)
+        for provider in tools.doors:
+            self._every(look, f"offers-{provider}", partial(tools.inventory.refresh_due, provider))
+        balance = max(min(fresh_for, _LONGEST_BETWEEN_BALANCES), _SHORTEST_LOOK)
+        for provider in tools.funds.providers:
+            self._every(balance, f"balance-{provider}", partial(tools.funds.refresh, provider))
 
     async def stop(self) -> None:
         """No timer fires any more; what has begun may end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -109,13 +109,26 @@ class Funds:
         for overview in overviews.values():
             self.hold(overview.session)
 
-    async def refresh(self) -> None:
+    @property
+    def providers(self) -> Collection[str]:
+        """Those whose accounts tell their credit."""
+        return self._tellers.keys()
+
+    async def refresh(self, provider: str) -> None:
+        """Read the credit of one account now."""
+        await self._tellers[provider].refresh()
+
+    async def refresh_all(self) -> None:
         """Read the credit of every account now."""
         await asyncio.gather(*(teller.refresh() for teller in self._tellers.values()))
 
-    async def ready(self) -> None:
-        """Wait for the first readings, a few seconds at most after the first such wait."""
-        await self._patience.wait_for(teller.is_read for teller in self._tellers.values())
+    async def ready(self, provider: str | None = None) -> None:
+        """Wait for the first readings, a few seconds at most after the first such wait.
+
+        With a provider, only for its own.
+        """
+        asked = [one for name, one in self._tellers.items() if provider in (None, name)]
+        await self._patience.wait_for(teller.is_read for teller in asked)
 
     async def look_again(self) -> bool:
         """Read credits that are not quite fresh, and wait for a few seconds.

@@ -107,15 +107,20 @@ class Inventory:
         """Read every market now."""
         await asyncio.gather(*(feed.refresh() for feed in self._feeds.values()))
 
-    async def refresh_due(self) -> None:
-        """Read the markets whose last reading is old enough. Meant to be called often."""
-        now = self._now()
-        due = [feed for feed in self._feeds.values() if feed.is_due(now)]
-        await asyncio.gather(*(feed.refresh() for feed in due))
+    async def refresh_due(self, provider: str) -> None:
+        """Read one market where its last reading is old enough. Meant to be called often."""
+        feed = self._feeds[provider]
+        if feed.is_due(self._now()):
+            await feed.refresh()
 
-    async def ready(self) -> None:
-        """Wait for the first readings, a few seconds at most after the first such wait."""
-        await self._patience.wait_for(feed.is_read for feed in self._feeds.values())
+    async def ready(self, provider: str | None = None) -> None:
+        """Wait for the first readings, a few seconds at most after the first such wait.
+
+        With a provider, only for its own.
+        """
+        feeds = self._feeds.values()
+        asked = [feed for feed in feeds if provider in (None, feed.name)]
+        await self._patience.wait_for(feed.is_read for feed in asked)
 
     async def close(self) -> None:
         """End the readings that are under way."""

@@ -131,8 +131,9 @@ class Opening:
     ) -> Offer:
         """The offer to rent, claimed in our snapshot."""
         tools = self._tools
-        await tools.inventory.ready()
-        await tools.funds.ready()
+        provider = _provider_asked_for(request)
+        await tools.inventory.ready(provider)
+        await tools.funds.ready(provider)
         needs = needs_of(request, confidential, template)
         refuse_what_nobody_can(needs, [door.capabilities for door in tools.doors.values()])
 
@@ -253,6 +254,12 @@ class Opening:
         """Nothing came of it: its offer and its money are free again."""
         self._tools.inventory.release(session.offer)
         self._tools.funds.free(session.id)
+
+
+def _provider_asked_for(request: Request) -> str | None:
+    if request.offer_id is not None:
+        return request.offer_id.partition("-")[0]
+    return request.criteria.provider
 
 
 def _is_answered(change: Change) -> bool:

@@ -67,10 +67,9 @@ async def test_a_machine_obeys_the_deadline_in_its_file(
     made = await provider.create(spec)
 
     async def look() -> list[Path]:
-        return list(tmp_path.rglob("root/begun"))
+        return list(tmp_path.rglob(f"root/{WATCHDOG_FILE}"))
 
-    (begun,) = await eventually(look)
-    deadline = begun.with_name(WATCHDOG_FILE)
+    (deadline,) = await eventually(look)
     assert int(deadline.read_text()) == math.ceil(spec.watchdog_at.timestamp())
     assert deadline.stat().st_mode & 0o077 == 0
     assert wire.instance(made.id) is not None

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from broker.clock import utcnow
+from tests.service.conftest import Broker
 from tests.service.tensordock.asking import end, running
 from tests.service.tensordock.conftest import ServeTensordock, serve_tensordock, wire
 from tests.service.vastai.asking import account
 from tests.tensordock_wire import TensordockWire
 from tests.vast_wire import Misfortune, Word, open_vast_wire
+from tests.waiting import eventually
 
 __all__ = ["serve_tensordock", "wire"]
 
@@ -48,3 +50,28 @@ async def test_a_marketplace_that_fails_holds_up_no_session_of_another(
             assert body["providers"]["tensordock"]["ok"]
             assert (await end(broker, session))["status"] == "stopped"
     assert wire.instances() == []
+
+
+async def test_a_marketplace_that_hangs_lets_another_be_read_again_and_again(
+    serve_tensordock: ServeTensordock, tmp_path: Path
+) -> None:
+    """Its offers and its balance: each market has a timer of its own."""
+    async with open_vast_wire(tmp_path / "vast", now=utcnow, ssh=False) as vast:
+        vast.misfortunes.add(Misfortune(Word.HANGS, times=FOR_EVER))
+        often = {"inventory__cache_ttl": timedelta(milliseconds=200)}
+        async with serve_tensordock(**account(vast), **often) as broker:
+            instants = {await _read_at(broker)}
+
+            async def is_read_again() -> bool:
+                instants.add(await _read_at(broker))
+                return len(instants) > 3
+
+            await eventually(is_read_again)
+
+
+async def _read_at(broker: Broker) -> tuple[str | None, str | None]:
+    """When the offers and the balance of TensorDock were last read."""
+    _, body = await broker.call("GET", "/api/v1/providers")
+    shown = next(one for one in body["providers"] if one["name"] == "tensordock")
+    credit = broker.parts.tools.funds.credit("tensordock")
+    return shown["last_refresh"], credit and credit.read_at.isoformat()

@@ -97,12 +97,12 @@ async def test_a_market_is_read_again_when_its_reading_is_old_enough(
     inventory: Inventory, market: ScriptedMarket, clock: Clock
 ) -> None:
     """Not before, however often it is asked."""
-    await inventory.refresh_due()
+    await inventory.refresh_due("cloud")
     clock.pass_by(seconds=59)
-    await inventory.refresh_due()
+    await inventory.refresh_due("cloud")
     assert market.readings == 1
     clock.pass_by(seconds=1)
-    await inventory.refresh_due()
+    await inventory.refresh_due("cloud")
 
     assert market.readings == 2
 
@@ -176,13 +176,13 @@ async def test_a_market_that_orders_a_pause_gets_it(
     """A wrong key is tried once per interval, however long it is wrong."""
     market.error = error
     for _ in range(2 if pause != 30 else 1):
-        await inventory.refresh_due()
+        await inventory.refresh_due("cloud")
         before = market.readings
         clock.pass_by(seconds=pause - 1)
-        await inventory.refresh_due()
+        await inventory.refresh_due("cloud")
         assert market.readings == before
         clock.pass_by(seconds=1)
-        await inventory.refresh_due()
+        await inventory.refresh_due("cloud")
         assert market.readings == before + 1
         clock.pass_by(seconds=pause)
 
@@ -273,12 +273,12 @@ async def test_a_quota_that_is_used_up_for_hours_is_a_market_that_grows_old(
     await inventory.refresh_all()
     market.error = RateLimited(retry_after=timedelta(hours=9))
     clock.pass_by(minutes=1)
-    await inventory.refresh_due()
+    await inventory.refresh_due("cloud")
     clock.pass_by(minutes=4)
-    await inventory.refresh_due()
+    await inventory.refresh_due("cloud")
     assert ids(inventory) == ["cloud-2", "cloud-1"]
     clock.pass_by(minutes=1)
-    await inventory.refresh_due()
+    await inventory.refresh_due("cloud")
 
     assert ids(inventory) == []
     assert market.readings == 2

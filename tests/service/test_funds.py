@@ -45,7 +45,7 @@ async def test_the_credit_is_known_once_it_was_read(funds: Funds) -> None:
     """And only where the provider tells it."""
     assert funds.credit("simulator") is None
     assert funds.purses() == {}
-    await funds.refresh()
+    await funds.refresh_all()
 
     assert funds.credit("simulator") == Credit(Decimal(10), NOW)
     assert funds.balances == {"simulator": Decimal(10)}
@@ -56,19 +56,19 @@ async def test_an_error_keeps_the_last_credit_until_it_is_too_old(
     funds: Funds, market: ScriptedMarket, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is shown with its age all the same, and refuses nothing any more."""
-    await funds.refresh()
+    await funds.refresh_all()
     market.error = Unavailable()
     clock.pass_by(minutes=5)
     with caplog.at_level(logging.INFO):
-        await funds.refresh()
-        await funds.refresh()
+        await funds.refresh_all()
+        await funds.refresh_all()
 
         assert funds.purses().keys() == {"simulator"}
         clock.pass_by(seconds=1)
         assert funds.purses() == {}
         assert funds.credit("simulator") == Credit(Decimal(10), NOW)
         market.error = None
-        await funds.refresh()
+        await funds.refresh_all()
 
     assert funds.purses().keys() == {"simulator"}
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
@@ -79,7 +79,7 @@ async def test_an_adapter_that_breaks_is_a_balance_that_cannot_be_read(
 ) -> None:
     """The log has the traceback, and the broker goes on."""
     market.error = KeyError("inner working")
-    await funds.refresh()
+    await funds.refresh_all()
 
     assert funds.credit("simulator") is None
     assert "inner working" in caplog.text
@@ -90,12 +90,12 @@ async def test_a_marketplace_that_orders_a_pause_is_not_asked_meanwhile(
 ) -> None:
     """Not for an hour at most."""
     market.error = RateLimited(retry_after=timedelta(days=1))
-    await funds.refresh()
+    await funds.refresh_all()
     clock.pass_by(minutes=59)
-    await funds.refresh()
+    await funds.refresh_all()
     assert market.readings == 1
     clock.pass_by(minutes=1)
-    await funds.refresh()
+    await funds.refresh_all()
 
     assert market.readings == 2
 
@@ -106,7 +106,7 @@ async def test_a_creation_waits_for_the_first_reading(funds: Funds, market: Scri
     await asyncio.sleep(0)
     assert not waiting.done()
     assert market.readings == 0
-    await funds.refresh()
+    await funds.refresh_all()
     await waiting
 
 
@@ -128,7 +128,7 @@ async def test_a_refusal_is_reconsidered_where_the_credit_was_read_a_while_ago(
 ) -> None:
     """Somebody may have paid in; one that is fresh is not asked for again."""
     assert not await funds.look_again()
-    await funds.refresh()
+    await funds.refresh_all()
     market.credit = Decimal(20)
 
     assert not await funds.look_again()
@@ -142,14 +142,14 @@ async def test_a_reconsidered_refusal_does_not_wait_for_a_slow_account(
     funds: Funds, market: ScriptedMarket, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reading goes on without it."""
-    await funds.refresh()
+    await funds.refresh_all()
     clock.pass_by(minutes=1)
     market.answers.clear()
     monkeypatch.setattr("broker.usecases.funds._SECOND_LOOK_PATIENCE", 0.01)
 
     assert not await funds.look_again()
     market.answers.set()
-    await funds.refresh()
+    await funds.refresh_all()
     assert funds.credit("simulator") == Credit(Decimal(10), clock())
 
 
@@ -170,7 +170,7 @@ async def test_a_balance_that_falls_below_its_floor_is_an_event(
         funds = Funds(doors_of([market], clock), store, now=clock)
         for amount in amounts:
             market.credit = Decimal(amount)
-            await funds.refresh()
+            await funds.refresh_all()
         await funds.close()
 
     with caplog.at_level(logging.INFO):
@@ -199,10 +199,10 @@ async def test_an_event_that_cannot_be_written_is_written_at_the_next_reading(
     funds = Funds(doors_of([market], clock), store, now=clock)
     with closing(sqlite3.connect(tmp_path / "broker.db")) as connection:
         connection.execute("ALTER TABLE events RENAME TO hidden")
-        await funds.refresh()
+        await funds.refresh_all()
         assert funds.balances == {"simulator": Decimal(10)}
         connection.execute("ALTER TABLE hidden RENAME TO events")
-    await funds.refresh()
+    await funds.refresh_all()
     await funds.close()
 
     assert await falls_of(store) == [("balance.below_floor", 10)]
@@ -214,7 +214,7 @@ async def test_a_balance_below_its_floor_is_told_while_it_is_believed(
     """Nothing is told of one that is not known, or was known too long ago."""
     assert funds.shortage("simulator") is None
     assert funds.shortage("silent") is None
-    await funds.refresh()
+    await funds.refresh_all()
     assert funds.shortage("simulator") is None
 
 
@@ -224,7 +224,7 @@ async def test_a_shortage_says_what_to_do(
     """With the figures; a reading that is too old refuses nothing, so nothing is said."""
     market.capabilities = able(balance=True, balance_floor=Decimal(20))
     funds = Funds(doors_of([market], clock), store, now=clock)
-    await funds.refresh()
+    await funds.refresh_all()
 
     assert funds.shortage("simulator") == (
         "The balance of simulator, $10.00, is below the floor of $20.00: "
@@ -253,7 +253,7 @@ async def test_what_live_sessions_cost_is_set_aside_from_the_start(
     session = a_live_session(clock)
     await store.add_session(moves.record(session, an_attempt()), Confidential())
     await funds.load()
-    await funds.refresh()
+    await funds.refresh_all()
 
     assert funds.purses() == {"simulator": Purse(Decimal(10), committed=Decimal(1))}
     assert funds.purses(without=session.id) == {"simulator": Purse(Decimal(10))}
@@ -261,7 +261,7 @@ async def test_what_live_sessions_cost_is_set_aside_from_the_start(
 
 async def test_what_is_set_aside_follows_the_session(funds: Funds, clock: Clock) -> None:
     """Its extension, and its end."""
-    await funds.refresh()
+    await funds.refresh_all()
     session = a_live_session(clock)
     later = session.expires_at + timedelta(hours=1)
 
