@@ -168,6 +168,8 @@ class Instance:
     created_at: datetime | None = None
     gpu_type: str | None = None
     gpu_count: int | None = None
+    is_brief: bool = False
+    """It is a row of a list that leaves out what `get` may tell of it."""
 
     def ways_in(self, offer: Offer) -> tuple[Endpoint, ...]:
         """Where its own SSH may answer, and nobody else's, if it was made from `offer`."""

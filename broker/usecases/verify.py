@@ -12,7 +12,6 @@ from broker.decide import moves
 from broker.decide.boot import Wrong, judge_failure, judge_price, said_of
 from broker.decide.money import shown
 from broker.decide.pauses import growing
-from broker.decide.plan import DENIALS_OF_A_GHOST, MISSES_OF_A_GHOST
 from broker.decide.proof import Verification, judge_gpus
 from broker.model import Access, Attempt, Change, Reason, Session, Wanted
 from broker.ssh.connection import SshPool, known_hosts_line
@@ -23,9 +22,10 @@ from broker.usecases.authorized import AuthorizedKeys
 from broker.usecases.endpoint import answers_http, url
 from broker.usecases.journal import Decision
 from broker.usecases.launch import Tools
+from broker.usecases.lookout import Lookout, Seen
 from broker.usecases.workers import Effort
 from providers.base import Endpoint, Instance, InstanceStatus, LaunchMode
-from providers.errors import NotFound, ProviderError
+from providers.errors import ProviderError
 
 _LONGEST_TRY = timedelta(seconds=15)
 _LONGEST_PAUSE = timedelta(seconds=10)
@@ -40,9 +40,7 @@ class _Boot:
     """What this process has seen of an attempt so far."""
 
     tries: int = 0
-    misses: int = 0
-    denials: int = 0
-    """How often in a row the provider, asked for the machine alone, said that it is gone."""
+    seen: Seen = field(default_factory=Seen)
     down_since: datetime | None = None
     problem: str = "The machine did not come up."
     reason: Reason | None = None
@@ -50,7 +48,6 @@ class _Boot:
     is_wait_told: bool = False
     """The events tell what the machine lacks."""
     was_up: bool = False
-    is_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +71,7 @@ class Verifier:
         self._tools = tools
         self._ssh = ssh
         self._authorized = authorized
+        self._lookout = Lookout(tools)
         self._boots: dict[str, _Boot] = {}
         tools.journal.listen(self)
 
@@ -110,12 +108,12 @@ class Verifier:
         look = growing(interval, _LOOK_GROWTH, boot.tries, _LONGEST_LOOK)
         try:
             async with asyncio.timeout(patience.total_seconds()):
-                instance = await self._instance(attempt, boot)
+                instance = await self._lookout.look(attempt, boot.seen)
         except (ProviderError, TimeoutError) as error:
             why = str(error) or "no answer in time"
             boot.problem = f"The provider's list could not be read: {why}"
             return look
-        if boot.is_gone:
+        if boot.seen.is_gone:
             detail = "The provider no longer has the machine."
             await self._doom(session, Reason.INSTANCE_LOST, detail)
             return None
@@ -130,36 +128,6 @@ class Verifier:
             boot.problem = f"The provider calls the machine {instance.status}{said_of(instance)}"
             return look
         return await self._prove(session, attempt, instance, boot, patience)
-
-    async def _instance(self, attempt: Attempt, boot: _Boot) -> Instance | None:
-        tools = self._tools
-        provider = attempt.offer.provider
-        age = min(tools.rules.verify_interval / 2, timedelta(milliseconds=500))
-        listing = await tools.fleets[provider].recent(age)
-        instance = listing.by_id.get(attempt.instance_id or "")
-        settled = (attempt.accepted_at or attempt.started_at) + tools.doors[
-            provider
-        ].capabilities.settle
-        boot.misses = boot.misses + 1 if instance is None and listing.asked_at >= settled else 0
-        if boot.misses < MISSES_OF_A_GHOST:
-            boot.denials = 0
-            return instance
-        return await self._alone(attempt, boot)
-
-    async def _alone(self, attempt: Attempt, boot: _Boot) -> Instance | None:
-        """The machine that the lists miss, as far as its provider still knows it."""
-        door = self._tools.doors[attempt.offer.provider]
-        if not door.capabilities.direct_proof:
-            boot.is_gone = True
-            return None
-        try:
-            instance = await door.get(attempt.instance_id or "")
-        except NotFound:
-            boot.denials += 1
-            boot.is_gone = boot.denials >= DENIALS_OF_A_GHOST
-            return None
-        boot.denials = 0
-        return instance
 
     def _judge(
         self, session: Session, attempt: Attempt, instance: Instance, boot: _Boot

@@ -8,6 +8,7 @@ that is odd in itself is no knowledge: it raises `BadResponse` and is never read
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 
 from providers.base import BootFailure, Endpoint, Instance, InstanceStatus
@@ -55,8 +56,8 @@ def parse_instances(payload: object) -> tuple[Instance, ...]:
     understood.
     """
     rows = [_flat(row) for row in _rows(payload)]
-    instances = [_instance(row) for row in rows if _word(row) not in _GONE]
-    known = tuple(instance for instance in instances if instance is not None)
+    instances = [(_instance(row), _is_brief(row)) for row in rows if _word(row) not in _GONE]
+    known = tuple(replace(one, is_brief=brief) for one, brief in instances if one is not None)
     if len(known) < len(instances):
         raise BadResponse("The marketplace's list of machines has a row without an id.")
     return known
@@ -130,6 +131,12 @@ def _squash(word: str) -> str:
 
 def _word(row: Row) -> str:
     return _squash(text(row, "status") or "")
+
+
+def _is_brief(row: Row) -> bool:
+    """Whether a row says that its machine runs, and not where, or for how much."""
+    told = ("ipaddress", "portforwards", "ratehourly")
+    return _word(row) == "running" and any(row.get(name) is None for name in told)
 
 
 def _instance(row: Row) -> Instance | None:

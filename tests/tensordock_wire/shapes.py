@@ -50,6 +50,8 @@ class Shapes:
     has_attributes: bool = False
     """Whether the fields of an item of the list stand in its `attributes`."""
     has_list_price: bool = True
+    is_list_brief: bool = False
+    """Whether an item of the list tells nothing but which machine it is, and its status."""
     has_gone_in_list: bool = False
     """Whether deleted machines stay in the list, as deleted."""
     is_wrapped: bool = False
@@ -129,6 +131,8 @@ class Shapes:
         return {"data": items}
 
     def _item(self, body: Body) -> Body:
+        if self.is_list_brief:
+            body = {name: body[name] for name in ("type", "id", "name", "status")}
         if not self.has_list_price:
             body = {name: value for name, value in body.items() if name != "rateHourly"}
         if not self.has_attributes:

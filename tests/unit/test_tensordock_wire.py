@@ -219,6 +219,29 @@ def test_a_list_may_be_empty(payload: object) -> None:
     assert parse_instances(payload) == ()
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, False),
+        ({"ipAddress": ...}, True),
+        ({"ipAddress": None}, True),
+        ({"portForwards": ...}, True),
+        ({"rateHourly": ...}, True),
+        ({"ipAddress": "", "portForwards": []}, False),
+        ({"ipAddress": ..., "status": "creating"}, False),
+        ({"ipAddress": ..., "status": "stopped"}, False),
+    ],
+)
+def test_a_row_that_leaves_out_what_a_running_machine_has_is_brief(
+    changes: dict[str, Any], expected: bool
+) -> None:
+    """More is told of it alone; what is told as empty is not there yet, and needs no call."""
+    [payload, *_] = in_shapes(a_machine(**changes))
+
+    assert [instance.is_brief for instance in parse_instances(payload)] == [expected]
+    assert not read(**changes).is_brief
+
+
 def test_a_list_tells_the_addresses_too() -> None:
     """One list serves a whole fleet."""
     [payload, *_] = in_shapes(a_machine())

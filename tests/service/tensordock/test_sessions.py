@@ -15,7 +15,7 @@ from tests.service.conftest import Broker
 from tests.service.scenarios import ended
 from tests.service.tensordock.asking import ANYTHING, end, running
 from tests.service.tensordock.conftest import ServeTensordock
-from tests.tensordock_wire import Misfortune, Operation, TensordockWire, Word
+from tests.tensordock_wire import ListShape, Misfortune, NoAddress, Operation, TensordockWire, Word
 from tests.waiting import eventually
 
 
@@ -95,6 +95,21 @@ async def test_a_driver_that_never_comes_fails_its_attempt(
         assert failed["status"] == "failed"
         assert "nvidia-smi fails" in failed["error"]
         assert len(await _waits(broker, session_id)) == 1
+
+
+@pytest.mark.parametrize("shape", [ListShape.NAMED, ListShape.TYPED])
+async def test_what_a_list_leaves_out_is_asked_for(
+    broker: Broker, wire: TensordockWire, shape: ListShape
+) -> None:
+    """Two shapes of the list may tell of a machine its name and status alone."""
+    wire.shapes.list_shape, wire.shapes.is_list_brief = shape, True
+    wire.shapes.no_address = NoAddress.MISSING
+    session, _ = await running(broker)
+
+    (row,) = wire.instances()
+    assert session["ssh_port"] == row["portForwards"][0]["external_port"]
+    assert session["price_per_hour"] == row["rateHourly"]
+    await end(broker, session)
 
 
 async def test_nobody_elses_ssh_server_proves_a_machine(
