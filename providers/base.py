@@ -235,12 +235,14 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class TextLimits:
-    """How much text a provider takes with a machine, in characters; None is any."""
+    """How much text a provider takes with a machine, in characters, and which; None is any."""
 
     variable: int | None = None
     """The value of one variable of the environment."""
     environment: int | None = None
     """Names and values of all of them."""
+    unfit: str = ""
+    """The characters that the value of a variable cannot have."""
     on_start: int | None = None
     watchdog: int = 0
     """How much of `on_start` a watchdog takes for itself."""

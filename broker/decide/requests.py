@@ -57,21 +57,27 @@ def check_offer(offer: Offer, needs: Needs, capabilities: Capabilities) -> None:
 
 
 def check_texts(needs: Needs, provider: str, capabilities: Capabilities) -> None:
-    """Raise ValidationFailed where the provider does not take so much text with a machine."""
+    """Raise ValidationFailed where the provider does not take such text with a machine."""
     limits = capabilities.limits
     room = limits.on_start
     if room is not None and any(feature.field == "watchdog" for feature in needs.features):
         room -= limits.watchdog
-    sizes = [(f"env.{name}", size, limits.variable) for name, size in needs.variables.items()]
-    whole = sum(len(name) + size for name, size in needs.variables.items())
+    variables = needs.variables.items()
+    sizes = [(f"env.{name}", len(value), limits.variable) for name, value in variables]
+    whole = sum(len(name) + len(value) for name, value in variables)
     sizes += [("env", whole, limits.environment), ("on_start_cmd", needs.on_start, room)]
     problems = [
         Detail(field, f"has {size} characters; {provider} takes {most} at most")
         for field, size, most in sizes
         if most is not None and size > most
     ]
+    problems += [
+        Detail(f"env.{name}", f"has {unfit[0]!a}, which {provider} does not take in a value")
+        for name, value in variables
+        if (unfit := [letter for letter in value if letter in limits.unfit])
+    ]
     if problems:
-        raise ValidationFailed("The request is too long for the provider.", details=problems)
+        raise ValidationFailed("The provider does not take this text.", details=problems)
 
 
 def _unsupported(what: str, fields: Sequence[str]) -> CapabilityUnsupported:

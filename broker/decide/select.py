@@ -46,8 +46,8 @@ class Needs:
     conditions: tuple[Condition, ...] = ()
     direct_ports: int = 0
     """To be published, SSH's own among them; 0 where a way around will do."""
-    variables: Mapping[str, int] = field(default_factory=dict)
-    """Characters of each variable's value."""
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Of the environment: they may be secret."""
     on_start: int = 0
     """Characters."""
 
@@ -79,7 +79,7 @@ def needs_of(
         template_provider=template.provider if template else None,
         conditions=parse_conditions(template).conditions if template else (),
         direct_ports=len({*request.exposed_ports, SSH_PORT}) if request.exposed_ports else 0,
-        variables={name: len(value) for name, value in secret.env.items()},
+        variables=secret.env,
         on_start=len(secret.on_start_cmd or ""),
     )
 

@@ -27,8 +27,13 @@ _LONGEST_SCRIPT = 4096
 _LONGEST_ENVIRONMENT = 4096
 _MOST_PORTS = 32
 
-TEXT_LIMITS = TextLimits(environment=_LONGEST_ENVIRONMENT, on_start=_LONGEST_SCRIPT)
-"""What a consumer may send: no limit of the marketplace is known, and one client keeps to these."""
+_ENDS_OF_VALUES = "#" + "".join(map(chr, (*range(32), 127, 0x85, 0x2028, 0x2029)))
+"""Where a value in the machine's file of variables would be cut off, or might be."""
+
+TEXT_LIMITS = TextLimits(
+    environment=_LONGEST_ENVIRONMENT, unfit=_ENDS_OF_VALUES, on_start=_LONGEST_SCRIPT
+)
+"""What a consumer may send: no limits of length are known, and one client keeps to these."""
 
 _DRIVER = r"""
 if ! nvidia-smi >/dev/null 2>&1; then
@@ -160,5 +165,5 @@ def _check(spec: LaunchSpec) -> None:
     for name, value in spec.env.items():
         if not name.isidentifier():
             raise InvalidRequest(f"{cleaned(name)} cannot be the name of a variable.")
-        if not value.isprintable() or "#" in value:
+        if any(letter in _ENDS_OF_VALUES for letter in value):
             raise InvalidRequest(f"The value of {name} would be cut off: it has a # or a new line.")

@@ -97,6 +97,30 @@ async def test_a_driver_that_never_comes_fails_its_attempt(
         assert len(await _waits(broker, session_id)) == 1
 
 
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"env": {"A": "x#y", "B": "z"}}, ["env.A"]),
+        ({"env": {"A": "x\ny", "B": "x\ty"}}, ["env.A", "env.B"]),
+        ({"env": {"A": "x" * 4096}}, ["env"]),
+        ({"on_start_cmd": "x" * 4097, "env": {"A": "#"}}, ["on_start_cmd", "env.A"]),
+    ],
+)
+async def test_what_the_marketplace_does_not_take_is_the_consumers_mistake(
+    broker: Broker, wire: TensordockWire, fields: dict[str, Any], wrong: list[str]
+) -> None:
+    """400 names every field and no value; nothing is rented and nothing recorded."""
+    _, listed = await broker.call("GET", "/api/v1/inventory")
+    for offer in ({}, {"offer_id": listed["offers"][0]["id"]}):
+        status, body = await broker.rent(**{**ANYTHING, **offer, **fields})
+        assert (status, body["code"]) == (400, "validation_error"), body
+        assert [detail["field"] for detail in body["details"]] == wrong
+
+    assert not any(call.operation is Operation.CREATE for call in wire.calls)
+    _, sessions = await broker.call("GET", "/api/v1/sessions")
+    assert sessions["sessions"] == []
+
+
 @pytest.mark.parametrize("shape", [ListShape.NAMED, ListShape.TYPED])
 async def test_what_a_list_leaves_out_is_asked_for(
     broker: Broker, wire: TensordockWire, shape: ListShape
