@@ -168,6 +168,8 @@ class Instance:
     created_at: datetime | None = None
     gpu_type: str | None = None
     gpu_count: int | None = None
+    image: str | None = None
+    """What the provider chose to make it with; None where that was asked for, or is not told."""
     is_brief: bool = False
     """It is a row of a list that leaves out what `get` may tell of it."""
 

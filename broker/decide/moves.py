@@ -66,6 +66,7 @@ def accept(
     """The provider has made an instance: the meter and the deadline run from its making."""
     begins_at = attempt.accepted_at or _made_at(attempt, instance, now)
     price = instance.price_per_hour or attempt.price_per_hour
+    image = session.image or instance.image
     made = replace(
         attempt,
         instance_id=instance.id,
@@ -77,7 +78,7 @@ def accept(
     data = {"attempt": attempt.n, "instance_id": instance.id, "deadline_at": made.deadline_at}
     return Change(
         Effect.ACCEPT,
-        replace(session, price_per_hour=price, instance_id=instance.id),
+        replace(session, price_per_hour=price, instance_id=instance.id, image=image),
         made,
         (event_of("attempt.accepted", session, now, data),),
         accrual=_meter(session, made),
@@ -340,6 +341,7 @@ def retry(session: Session, attempt: Attempt, now: datetime) -> Change:
         offer=attempt.offer,
         price_per_hour=attempt.price_per_hour,
         instance_id=None,
+        image=session.image if session.request.names_image else None,
         access=Access(),
     )
     data = {"attempt": attempt.n, "offer_id": attempt.offer.id, "label": attempt.label}

@@ -58,6 +58,11 @@ class Request:
     name: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def names_image(self) -> bool:
+        """Whether it says what the machine is made with; else the provider chooses."""
+        return bool(self.docker_image or self.model_id or self.template_hash_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Confidential:

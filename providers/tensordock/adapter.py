@@ -154,7 +154,7 @@ class TensordockProvider:
         body = present_creation(spec, image)
         send = partial(self._http.request, "POST", "/instances", within=_CREATE_WITHIN, body=body)
         instance_id = await self._calls.create(_OTHER, send, created_id, patience=_CREATE_PATIENCE)
-        return Instance(instance_id, spec.label, InstanceStatus.STARTING)
+        return Instance(instance_id, spec.label, InstanceStatus.STARTING, image=image)
 
     async def _read(self, path: str) -> object:
         send = partial(self._http.request, "GET", path, within=_READ_WITHIN, most_bytes=_LARGE)

@@ -303,6 +303,23 @@ def test_a_stand_in_takes_the_place_of_the_failed_offer() -> None:
     assert (second, ["attempt.started"]) == (change.attempt, kinds(change))
 
 
+@pytest.mark.parametrize(
+    ("asked", "made_with", "shown", "shown_again"),
+    [(None, None, None, None), (None, "a", "a", None), ("mine", None, "mine", "mine")],
+    ids=["nobody tells", "the provider's", "the consumer's"],
+)
+def test_an_image_that_a_provider_chose_goes_with_its_machine(
+    asked: str | None, made_with: str | None, shown: str | None, shown_again: str | None
+) -> None:
+    """One that was asked for stays, whatever stands in."""
+    request = replace(PROVISIONING.request, docker_image=asked)
+    session = replace(PROVISIONING, request=request, image=asked)
+    made = moves.accept(session, SENT, an_instance(image=made_with), LATER, TIMEOUT).session
+
+    assert made.image == shown
+    assert moves.retry(made, an_attempt(n=2), LATER).session.image == shown_again
+
+
 def test_a_session_that_gives_up_has_failed_for_the_reason_of_its_last_attempt() -> None:
     """No machine is left, so the status is final at once."""
     change = moves.give_up(PROVISIONING, Reason.BOOT_TIMEOUT, "never came up", LATER)

@@ -121,6 +121,18 @@ async def test_what_the_marketplace_does_not_take_is_the_consumers_mistake(
     assert sessions["sessions"] == []
 
 
+async def test_a_session_tells_which_image_its_machine_was_made_with(
+    broker: Broker, wire: TensordockWire
+) -> None:
+    """Where the host does not have the usual one, the next is tried; no machine tells its own."""
+    wire.misfortunes.add(Misfortune(Word.IMAGE_REFUSED))
+    session, _ = await running(broker)
+
+    (row,) = wire.instances()
+    assert session["image"] == wire.machine(row["id"]).order.image == "ubuntu2404_ml_everything"
+    await end(broker, session)
+
+
 @pytest.mark.parametrize("shape", [ListShape.NAMED, ListShape.TYPED])
 async def test_what_a_list_leaves_out_is_asked_for(
     broker: Broker, wire: TensordockWire, shape: ListShape
