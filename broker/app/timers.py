@@ -64,6 +64,8 @@ class Timers:
             )
         self._read_markets()
         self._every(_BETWEEN_TIDYINGS, "tidy", self._tidy)
+        # A broker that is started more often than that would never come to it.
+        self._scheduler.add_job(self._run, args=[self._tidy], id="first-tidy", name="first-tidy")
         self._parts.tools.journal.listen(self)
         self._scheduler.start()
         self._swept_at = monotonic()
