@@ -8,6 +8,7 @@
     ├── InsufficientFunds      402 insufficient_funds
     ├── NotFound               404 resource_not_found
     │   └── NoOfferFits        404 no_offer_fits
+    │       └── OffersPassedOver 404 no_offer_fits, worth another try
     ├── Conflict               409 conflict
     │   ├── NoLoginYet         409 conflict, worth another try
     │   └── IdempotencyMismatch  409 idempotency_mismatch
@@ -114,6 +115,12 @@ class NoOfferFits(NotFound):
     """No offer fits the criteria."""
 
     code = "no_offer_fits"
+
+
+class OffersPassedOver(NoOfferFits):
+    """The offers that fit failed lately and are passed over for a while."""
+
+    retry_suggested = True
 
 
 class Conflict(BrokerError):

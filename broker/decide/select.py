@@ -11,7 +11,9 @@ from types import MappingProxyType
 from broker.decide.funds import Purse, check_purse, reservation_cost
 from broker.decide.money import shown
 from broker.decide.offers import Filter, Listed, matches, parse_gpu_types, price_of
+from broker.decide.plain import instant_text
 from broker.decide.templates import Condition, parse_conditions
+from broker.errors import NoOfferFits, OffersPassedOver
 from broker.model import Confidential, Criteria, Request, RetryScope, StoragePolicy
 from providers.base import INCLUDED_DISK_GB, Capabilities, LaunchMode, Offer, Template
 
@@ -200,6 +202,26 @@ def choose(
             # More disk never makes an offer cheaper: most of a market needs no closer look.
             ceiling = least[0] if needs.disk_gb >= INCLUDED_DISK_GB else None
     return best
+
+
+def nothing_fits(
+    rows: Sequence[Listed],
+    criteria: Criteria,
+    needs: Needs,
+    capabilities: Mapping[str, Capabilities],
+    now: datetime,
+) -> NoOfferFits:
+    """Why `choose` found nothing: whether there are offers that are only passed over for now."""
+    untils = {row.id: row.passed_over_until for row in rows if row.passed_over_until is not None}
+    unpassed = (replace(row, passed_over_until=None) for row in rows if row.id in untils)
+    fitting = [untils[row.id] for row in rank(unpassed, criteria, needs, capabilities, now)]
+    if not fitting:
+        return NoOfferFits()
+    return OffersPassedOver(
+        f"No offer fits now: {len(fitting)} that fit failed lately and are passed over, the first "
+        f"until {instant_text(min(fitting))}. Try again then, name one by its offer_id, or loosen "
+        "the criteria."
+    )
 
 
 def stand_ins(

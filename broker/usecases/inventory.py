@@ -23,9 +23,17 @@ from broker.decide.offers import (
     sort_listed,
 )
 from broker.decide.places import Lesson, PlaceMemory, lesson_of_attempt, lesson_of_failure
-from broker.decide.select import UNLIMITED, Needs, check_payable, choose, needs_of, stand_ins
+from broker.decide.select import (
+    UNLIMITED,
+    Needs,
+    check_payable,
+    choose,
+    needs_of,
+    nothing_fits,
+    stand_ins,
+)
 from broker.decide.view import Source, View, view_of
-from broker.errors import Detail, NotFound, ProviderUnavailable
+from broker.errors import Detail, NoOfferFits, NotFound, ProviderUnavailable
 from broker.model import (
     Attempt,
     Change,
@@ -233,6 +241,15 @@ class Inventory:
         if row is None and (dear := self._cheapest(request.criteria, needs, UNLIMITED)):
             check_payable(dear.offer, needs, purses)
         return self._claimed([row] if row else [])
+
+    def nothing_fits(
+        self, request: Request, confidential: Confidential, template: Template | None
+    ) -> NoOfferFits:
+        """Why `choose` found nothing; raises ProviderUnavailable where a market cannot be read."""
+        self.require_offers(request.criteria.provider)
+        needs = needs_of(request, confidential, template)
+        capabilities = self._capabilities()
+        return nothing_fits(self.listed(), request.criteria, needs, capabilities, self._now())
 
     def _cheapest(
         self, criteria: Criteria, needs: Needs, purses: Mapping[str, Purse]

@@ -18,7 +18,6 @@ from broker.errors import (
     Detail,
     DuplicateSession,
     InsufficientFunds,
-    NoOfferFits,
     NotFound,
     NotReady,
     ValidationFailed,
@@ -159,8 +158,7 @@ class Opening:
         tools = self._tools
         offer = tools.inventory.choose(request, confidential, template, tools.funds.purses())
         if offer is None:
-            tools.inventory.require_offers(request.criteria.provider)
-            raise NoOfferFits
+            raise tools.inventory.nothing_fits(request, confidential, template)
         try:
             check_texts(needs, offer.provider, tools.doors[offer.provider].capabilities)
         except ValidationFailed:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from broker.decide.funds import Purse
-from broker.decide.select import choose, needs_of, stand_ins, unsupported
+from broker.decide.plain import instant_text
+from broker.decide.select import choose, needs_of, nothing_fits, stand_ins, unsupported
 from broker.decide.templates import parse_conditions
+from broker.errors import NoOfferFits, OffersPassedOver
 from broker.model import Confidential, Criteria, RetryScope, StoragePolicy
 from providers.base import Capabilities, LaunchMode, Offer
 from tests.offers import NOW, a_listed, a_request, a_template, able, an_offer, ids, minutes
@@ -122,6 +124,21 @@ def test_an_offer_that_is_passed_over_is_not_chosen_until_its_time_is_over() -> 
 
     assert choose([row], Criteria(), needs, can, NOW) is None
     assert choose([row], Criteria(), needs, can, NOW + minutes(1)) is row
+
+
+def test_nothing_fits_tells_of_offers_that_are_only_passed_over() -> None:
+    """How many would fit, and when the first of them may be tried again."""
+    late = a_listed(an_offer("1"), passed_over_until=NOW + minutes(9))
+    soon = a_listed(an_offer("2"), passed_over_until=NOW + minutes(4))
+    dear = a_listed(an_offer("3", price="9"), passed_over_until=NOW + minutes(1))
+    needs, can = needs_of(a_request()), {"cloud": able()}
+    cheap = Criteria(max_price=Decimal(1))
+
+    why = nothing_fits([late, soon, dear], cheap, needs, can, NOW)
+    assert isinstance(why, OffersPassedOver)
+    assert ": 2 that fit failed lately" in str(why)
+    assert f"the first until {instant_text(NOW + minutes(4))}." in str(why)
+    assert type(nothing_fits([dear], cheap, needs, can, NOW)) is NoOfferFits
 
 
 @pytest.mark.parametrize(
