@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ from providers.tensordock.wire import (
 
 _SETTLE = timedelta(minutes=2)
 _READ_WITHIN = timedelta(seconds=25)
+_HOSTS_WITHIN = timedelta(seconds=10)
 _DESTROY_WITHIN = timedelta(seconds=60)
 _CREATE_WITHIN = timedelta(seconds=120)
 _CREATE_PATIENCE = timedelta(seconds=60)
@@ -105,12 +107,14 @@ class TensordockProvider:
         )
 
     async def list_offers(self) -> OfferList:
-        sites = await self._read("/locations")
-        hosts: tuple[Host, ...] = ()
-        # What the hosts still have makes the list better; the list alone is enough.
-        with suppress(ProviderError):
-            hosts = parse_hosts(await self._read("/hostnodes"))
+        sites, hosts = await asyncio.gather(self._read("/locations"), self._hosts())
         return parse_market(sites, self._now(), hosts)
+
+    async def _hosts(self) -> Sequence[Host] | None:
+        """What makes the list of sites better, and is not waited for long: it is enough alone."""
+        with suppress(ProviderError):
+            return parse_hosts(await self._read("/hostnodes", within=_HOSTS_WITHIN))
+        return None
 
     async def create(self, spec: LaunchSpec) -> Instance:
         *others, last = images_for(spec.image or self._options.default_image)
@@ -156,8 +160,8 @@ class TensordockProvider:
         instance_id = await self._calls.create(_OTHER, send, created_id, patience=_CREATE_PATIENCE)
         return Instance(instance_id, spec.label, InstanceStatus.STARTING, image=image)
 
-    async def _read(self, path: str) -> object:
-        send = partial(self._http.request, "GET", path, within=_READ_WITHIN, most_bytes=_LARGE)
+    async def _read(self, path: str, within: timedelta = _READ_WITHIN) -> object:
+        send = partial(self._http.request, "GET", path, within=within, most_bytes=_LARGE)
         return await self._calls.ask(_OTHER, send, payload_of)
 
     async def _meant(self, error: NothingThere, instance_id: str) -> ProviderError:

@@ -33,6 +33,7 @@ _MOST_GPUS = 16
 _PROFESSIONAL_TIER = 1
 _MEMORY = re.compile(r"(\d{1,3}) ?gb\b", re.IGNORECASE)
 _SEPARATOR = "_"
+_WITHOUT_HOSTS = "What the hosts have left cannot be read: some of the offers may be taken."
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,12 @@ def parse_offer_id(provider_id: str) -> OfferKey | None:
     return OfferKey(location_id, model, int(count))
 
 
-def parse_market(payload: object, now: datetime, hosts: Sequence[Host] = ()) -> OfferList:
+def parse_market(payload: object, now: datetime, hosts: Sequence[Host] | None = ()) -> OfferList:
     """The offers in the answer of `GET /locations`, with what is known of the hosts behind them.
 
     A model whose price, limits or identity is not told whole is dropped and counted. Models that
-    nobody could rent are left out without being counted. Raises `BadResponse` on what is no list
+    nobody could rent are left out without being counted. Where the hosts could not be read they
+    are None, and the list says so. Raises `BadResponse` on what is no list
     of sites, or has not one model that can be read.
     """
     offers: dict[str, Offer] = {}
@@ -121,11 +123,12 @@ def parse_market(payload: object, now: datetime, hosts: Sequence[Host] = ()) -> 
             dropped += 1
             continue
         read += 1
-        for offer in _offers(listing, hosts, now):
+        for offer in _offers(listing, hosts or (), now):
             offers.setdefault(offer.provider_id, offer)
     if dropped and not read:
         raise BadResponse("None of the GPUs in the marketplace's list can be read.")
-    return OfferList(tuple(offers.values()), dropped=dropped)
+    detail = _WITHOUT_HOSTS if hosts is None else ""
+    return OfferList(tuple(offers.values()), dropped=dropped, detail=detail)
 
 
 def _listings(sites: Iterable[Row]) -> Iterable[_Listing | None]:
