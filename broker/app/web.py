@@ -15,6 +15,7 @@ from broker.api.costs import CostRoutes
 from broker.api.documentation import DocumentationRoutes
 from broker.api.gpus import GpuRoutes
 from broker.api.http import LARGEST_BODY
+from broker.api.instances import InstanceRoutes
 from broker.api.inventory import InventoryRoutes
 from broker.api.middleware import middlewares
 from broker.api.observations import ObservationRoutes
@@ -73,6 +74,7 @@ _RESOURCES: tuple[type[Resource], ...] = (
     SessionRoutes,
     ObservationRoutes,
     CostRoutes,
+    InstanceRoutes,
     SystemRoutes,
     DocumentationRoutes,
 )
@@ -81,8 +83,10 @@ _RESOURCES: tuple[type[Resource], ...] = (
 def _resources(parts: Parts, pulse: Pulse) -> list[Resource]:
     tools = parts.tools
     shown = Shown(parts)
+    accounts = Accounts(tools)
     return [
-        SystemRoutes(pulse, shown.metrics, Accounts(tools), shown.sweep, tools.now),
+        SystemRoutes(pulse, shown.metrics, accounts, shown.sweep, tools.now),
+        InstanceRoutes(accounts, tools.now),
         SessionRoutes(
             parts.opening,
             parts.sessions,

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from broker.decide.lease import due_at, needs_warning, overdue
-from broker.model import LIVE, Holder, Reason, Sighting, Status, Wanted, Watch
+from broker.decide.ownership import is_held, ours_among
+from broker.model import Holder, Reason, Sighting, Status, Wanted, Watch
 from providers.base import Instance, InstanceStatus
-from providers.label import Label, parse_label
+from providers.label import Label
 
 MISSES_OF_A_GHOST = 2
 """Complete lists in a row without its instance that make a live session a ghost."""
@@ -109,18 +110,6 @@ class Verdicts:
     """Live session -> complete lists in a row without its instance."""
 
 
-@dataclass(frozen=True, slots=True)
-class Machines:
-    """How many machines an account holds."""
-
-    ours: int
-    """That live sessions hold."""
-    orphaned: int
-    """With our label, that no live session holds."""
-    foreign: int
-    """Of other deployments, or without a label."""
-
-
 def plan_sessions(watches: Iterable[Watch], now: datetime) -> list[SessionAction]:
     """The actions that our records alone ask for."""
     actions: list[SessionAction] = []
@@ -157,12 +146,11 @@ def plan_instances(
     `listed_at` is when the list was asked for, and the records were read after it.
     """
     known = {sighting.instance_id: sighting for sighting in sightings}
-    ours = [(instance, label) for instance, label in _labelled(instances, policy.deployment)]
     actions: list[Action] = []
     seen: list[Sighting] = []
-    for instance, label in ours:
+    for instance, label in ours_among(instances, policy.deployment):
         holder = holders.get(label.session_id)
-        if _is_held(holder, instance, label) or _was_proved_gone(holder, label, listed_at):
+        if is_held(holder, instance, label) or _was_proved_gone(holder, label, listed_at):
             continue
         sighting = _see(known.get(instance.id), provider, instance, now)
         seen.append(sighting)
@@ -175,33 +163,6 @@ def plan_instances(
     for watch in live:
         actions += _plan_machine(watch, by_id.get(_id(watch)), absent, policy, now)
     return Verdicts(tuple(actions), tuple(seen), absent)
-
-
-def count_machines(
-    instances: Sequence[Instance], holders: Mapping[str, Holder], deployment: str
-) -> Machines:
-    """Whose the instances of one account are."""
-    ours = list(_labelled(instances, deployment))
-    held = sum(_is_held(holders.get(label.session_id), one, label) for one, label in ours)
-    return Machines(held, len(ours) - held, len(instances) - len(ours))
-
-
-def _labelled(instances: Iterable[Instance], deployment: str) -> Iterable[tuple[Instance, Label]]:
-    for instance in instances:
-        label = parse_label(instance.label)
-        if label is not None and label.deployment == deployment:
-            yield instance, label
-
-
-def _is_held(holder: Holder | None, instance: Instance, label: Label) -> bool:
-    if (
-        holder is None
-        or holder.status not in LIVE
-        or label.attempt != holder.attempt
-        or holder.is_closed
-    ):
-        return False
-    return holder.instance_id is None or holder.instance_id == instance.id
 
 
 def _was_proved_gone(holder: Holder | None, label: Label, listed_at: datetime) -> bool:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from broker.decide.funds import Credit
-from broker.decide.plan import Machines, count_machines
+from broker.decide.ownership import Machines, Owned, count_machines, judge_owners
+from broker.errors import NotFound, ProviderUnavailable
+from broker.model import Holder
 from broker.usecases.doors import Health
 from broker.usecases.feed import Coverage
 from broker.usecases.fleet import Listing
@@ -20,6 +22,9 @@ from providers.label import parse_label
 
 _PATIENCE = timedelta(seconds=5)
 """How long a look at the accounts waits for a provider's list before it shows the last one."""
+
+_LIST_PATIENCE = timedelta(seconds=20)
+"""How long a look at every instance of an account waits: it shows a fresh list or none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,14 @@ class Account:
     machines: Machines
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Every instance of one account, as a fresh list has them."""
+
+    listed_at: datetime
+    instances: Sequence[Owned]
+
+
 class Accounts:
     """Looks at all accounts."""
 
@@ -47,6 +60,26 @@ class Accounts:
     async def look(self) -> list[Account]:
         """Every configured account; each is asked for its machines, for a few seconds at most."""
         return list(await asyncio.gather(*(self._look(name) for name in self._tools.doors)))
+
+    async def contents(self, name: str) -> Contents:
+        """What the account really holds now.
+
+        Raises NotFound where no such provider is configured, ProviderUnavailable where it cannot
+        be listed.
+        """
+        fleet = self._tools.fleets.get(name)
+        if fleet is None:
+            raise NotFound.named("provider", name)
+        try:
+            async with asyncio.timeout(_LIST_PATIENCE.total_seconds()):
+                listing = await fleet.since(self._tools.now())
+        except (ProviderError, TimeoutError) as error:
+            why = str(error) or "It does not answer in time."
+            raise ProviderUnavailable(f"{name} cannot be listed: {why}") from error
+        holders = await self._holders(listing.instances)
+        seen = await self._tools.store.sightings(name)
+        ours = self._tools.rules.deployment
+        return Contents(listing.asked_at, judge_owners(listing.instances, holders, seen, ours))
 
     async def _look(self, name: str) -> Account:
         listing = await self._listing(name)
@@ -72,7 +105,11 @@ class Accounts:
         return fleet.latest
 
     async def _machines(self, instances: Sequence[Instance]) -> Machines:
+        holders = await self._holders(instances)
+        return count_machines(instances, holders, self._tools.rules.deployment)
+
+    async def _holders(self, instances: Sequence[Instance]) -> dict[str, Holder]:
+        """The sessions that the labels of the instances name."""
         labels = (parse_label(instance.label) for instance in instances)
         ids = sorted({label.session_id for label in labels if label is not None})
-        holders = await self._tools.store.holders(ids)
-        return count_machines(instances, holders, self._tools.rules.deployment)
+        return await self._tools.store.holders(ids)

@@ -34,6 +34,7 @@ PRINTING: list[tuple[str, tuple[str, ...]]] = [
     ("GET /api/v1/costs/summary", ("costs", "summary")),
     ("GET /api/v1/costs/daily", ("costs", "daily")),
     ("GET /api/v1/providers", ("providers",)),
+    ("GET /api/v1/providers/vastai/instances", ("providers", "instances", "vastai")),
 ]
 """Those that print its body with `-o json`."""
 

@@ -10,17 +10,16 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.decide.ownership import Machines, count_machines
 from broker.decide.plan import (
     DestroyInstance,
     EndSession,
     LoseSession,
-    Machines,
     MarkLost,
     Policy,
     ResumeSession,
     Verdicts,
     WarnSession,
-    count_machines,
     plan_instances,
     plan_sessions,
 )

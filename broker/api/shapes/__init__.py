@@ -14,6 +14,7 @@ from broker.api.shapes.costs import (
     SessionCost,
 )
 from broker.api.shapes.errors import Error, LiveSession, WrongField
+from broker.api.shapes.instances import Instance, Instances
 from broker.api.shapes.market import (
     BriefTemplate,
     CompatibleTemplates,
@@ -61,7 +62,7 @@ from broker.api.shapes.system import (
     Unhealthy,
     Unready,
 )
-from broker.api.shapes.words import GpuType, OfferId, SessionId, TemplateId
+from broker.api.shapes.words import GpuType, OfferId, Provider, SessionId, TemplateId
 
 __all__ = [
     "Account",
@@ -92,6 +93,8 @@ __all__ = [
     "GpuType",
     "Health",
     "Idleness",
+    "Instance",
+    "Instances",
     "LiveCost",
     "LiveSession",
     "Machines",
@@ -99,6 +102,7 @@ __all__ = [
     "OfferHealth",
     "OfferId",
     "Offers",
+    "Provider",
     "Readiness",
     "Reading",
     "RekeyedSession",
