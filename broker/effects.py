@@ -44,6 +44,8 @@ class Effect(StrEnum):
     RETRY = "retry"
     GIVE_UP = "give-up"
     EXTEND = "extend"
+    HOLD = "hold"
+    RELEASE = "release"
     WARN = "warn"
     MARK_LOST = "mark-lost"
     LOSE = "lose"

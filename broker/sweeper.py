@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
-from broker.decide import moves
+from broker.decide import lease, moves
 from broker.decide.plain import plain
 from broker.decide.plan import (
     DENIALS_OF_A_GHOST,
@@ -259,14 +259,14 @@ class Sweeper:
             return None
         match action:
             case EndSession(_, reason, due_at):
-                is_over = min(session.expires_at, session.hard_max_at) <= now
+                is_over = lease.due_at(session) <= now
                 return moves.end(session, reason, due_at, now) if is_over else None
             case MarkLost(_, since):
                 is_noted = (session.lost_since is None) == (since is None)
                 words = "the provider's list says so"
                 return None if is_noted else moves.mark_lost(session, since, words, now)
             case WarnSession():
-                is_told = session.warned_for == session.expires_at
+                is_told = session.warned_for == lease.due_at(session)
                 return None if is_told else moves.warn(session, now)
 
     async def _lose(self, action: LoseSession) -> bool:
@@ -276,6 +276,8 @@ class Sweeper:
 
         def decide(session: Session, attempt: Attempt) -> Change | None:
             if session.wanted is Wanted.GONE:
+                return None
+            if lease.is_kept(session, now) and not action.is_ghost:
                 return None
             return moves.lose(session, attempt, action.detail, now)
 

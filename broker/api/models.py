@@ -42,7 +42,8 @@ _IMAGES = ("docker_image", "model_id", "template_hash_id")
 """What the machine is made to run, in entrypoint mode."""
 
 
-def _exactly_one_of(given: Mapping[str, object], *names: str) -> Iterable[Detail]:
+def exactly_one_of(given: Mapping[str, object], *names: str) -> Iterable[Detail]:
+    """What is wrong where not exactly one of these fields is given."""
     present = [name for name in names if name in given]
     if not present:
         yield Detail(names[0], f"is required, or {' or '.join(names[1:])}")
@@ -66,7 +67,7 @@ def _apart(field: str, *others: str) -> list[JsonValue]:
     ]
 
 
-def _one_of(*fields: str) -> list[JsonValue]:
+def one_of(*fields: str) -> list[JsonValue]:
     """JSON Schema for: exactly one of these fields."""
     return [
         {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in fields
@@ -78,7 +79,7 @@ class SessionCreate(RequestModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "oneOf": _one_of("reservation_hours", "reservation_minutes"),
+            "oneOf": one_of("reservation_hours", "reservation_minutes"),
             "anyOf": _apart("offer_id", *_CRITERIA),
             "examples": [
                 {
@@ -192,7 +193,7 @@ class SessionCreate(RequestModel):
 
     @classmethod
     def contradictions(cls, given: Mapping[str, object]) -> Iterable[Detail]:
-        yield from _exactly_one_of(given, "reservation_hours", "reservation_minutes")
+        yield from exactly_one_of(given, "reservation_hours", "reservation_minutes")
         if "offer_id" in given:
             criteria = [name for name in _CRITERIA if name in given]
             for name in ["offer_id", *criteria] if criteria else []:
@@ -208,7 +209,7 @@ class SessionExtend(RequestModel):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "oneOf": _one_of("additional_hours", "additional_minutes"),
+            "oneOf": one_of("additional_hours", "additional_minutes"),
             "examples": [{"additional_hours": 2}],
         }
     )
@@ -222,7 +223,7 @@ class SessionExtend(RequestModel):
 
     @classmethod
     def contradictions(cls, given: Mapping[str, object]) -> Iterable[Detail]:
-        return _exactly_one_of(given, "additional_hours", "additional_minutes")
+        return exactly_one_of(given, "additional_hours", "additional_minutes")
 
 
 class SessionRekey(RequestModel):

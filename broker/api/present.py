@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from broker.api import shapes
+from broker.decide.lease import due_at
 from broker.decide.money import price_of
 from broker.model import Attempt, Event, Session, Warned
 from providers.base import Endpoint
@@ -30,7 +31,7 @@ def present_session(
     session: Session, attempts: Sequence[Attempt], accrued: Decimal
 ) -> shapes.Session:
     """The session object; `accrued` is what it has cost so far."""
-    span = session.expires_at - session.created_at
+    span = due_at(session) - session.created_at
     return {
         "id": session.id,
         "status": session.status,
@@ -44,6 +45,8 @@ def present_session(
         "accrued_cost": accrued,
         "created_at": session.created_at,
         "expires_at": session.expires_at,
+        "held_until": session.held_until,
+        "hold_reason": session.hold_reason,
         "running_at": session.running_at,
         "stopped_at": session.stopped_at,
         "attempts": [_present_attempt(attempt) for attempt in attempts],

@@ -28,6 +28,7 @@ from broker.usecases.authorized import AuthorizedKeys
 from broker.usecases.doors import Door
 from broker.usecases.fleet import Fleet
 from broker.usecases.funds import Funds
+from broker.usecases.holds import Holds
 from broker.usecases.idle import IdleWatch
 from broker.usecases.inventory import Inventory
 from broker.usecases.journal import Journal
@@ -62,6 +63,7 @@ class Parts:
     workers: Workers
     opening: Opening
     sessions: Sessions
+    holds: Holds
     rekeying: Rekeying
     receipts: Receipts
     authorized: AuthorizedKeys
@@ -112,6 +114,7 @@ async def built(settings: Settings, now: Callable[[], datetime] = utcnow) -> Asy
             workers=workers,
             opening=Opening(tools, workers, Repeating(tools, rekeying)),
             sessions=Sessions(tools, workers),
+            holds=Holds(tools, workers),
             rekeying=rekeying,
             receipts=Receipts(store, now=now),
             authorized=authorized,

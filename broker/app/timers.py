@@ -14,8 +14,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from broker.app.build import Parts
 from broker.decide.confidence import REMEMBERED
-from broker.effects import Effect
-from broker.model import Change, Session
+from broker.decide.lease import due_at
+from broker.model import Change, Session, Wanted
 
 log = logging.getLogger(__name__)
 logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # `_tell_of_error` tells
@@ -97,10 +97,10 @@ class Timers:
         longest = self._parts.settings.lifecycle.check_interval * 3 + _STANDSTILL
         return monotonic() - self._swept_at > longest.total_seconds()
 
-    def session_changed(self, change: Change, session: Session) -> None:
+    def session_changed(self, _: Change, session: Session) -> None:
         """Arm the alarm where a lease ends earlier than it would ring."""
-        if change.name in {Effect.RECORD, Effect.EXTEND}:
-            self._arm(min(session.expires_at, session.hard_max_at))
+        if session.wanted is Wanted.RUNNING:
+            self._arm(due_at(session))
 
     def _every(self, interval: timedelta, name: str, job: Callable[[], Awaitable[object]]) -> None:
         self._scheduler.add_job(

@@ -14,6 +14,7 @@ from broker.api import shapes
 from broker.api.costs import CostRoutes
 from broker.api.documentation import DocumentationRoutes
 from broker.api.gpus import GpuRoutes
+from broker.api.holds import HoldRoutes
 from broker.api.http import LARGEST_BODY
 from broker.api.instances import InstanceRoutes
 from broker.api.inventory import InventoryRoutes
@@ -72,6 +73,7 @@ _RESOURCES: tuple[type[Resource], ...] = (
     OfferHealthRoutes,
     TemplateRoutes,
     SessionRoutes,
+    HoldRoutes,
     ObservationRoutes,
     CostRoutes,
     InstanceRoutes,
@@ -95,6 +97,7 @@ def _resources(parts: Parts, pulse: Pulse) -> list[Resource]:
             tools.store,
             tools.now,
         ),
+        HoldRoutes(parts.holds),
         ObservationRoutes(parts.sessions, parts.idle, tools.store, tools.now),
         InventoryRoutes(tools.inventory, tools.templates),
         GpuRoutes(tools.inventory),

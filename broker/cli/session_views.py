@@ -36,6 +36,7 @@ def print_session(session: Body, *beside: tuple[str, object]) -> None:
         ("created", session.get("created_at")),
         ("ended", session.get("stopped_at")) if is_over else ("ends", session.get("expires_at")),
         ("ends in", _ends_in(session)),
+        ("held until", None if is_over else _held(session)),
         *(("attempt", _attempt(attempt)) for attempt in session.get("attempts") or ()),
         *beside,
     ]
@@ -81,7 +82,14 @@ def _ssh(session: Body) -> str | None:
 def _ends_in(session: Body) -> str | None:
     if session["status"] in FINAL:
         return None
-    return present_remaining(session.get("expires_at"), utcnow())
+    ends_at = max(filter(None, (session.get("expires_at"), session.get("held_until"))), default="")
+    return present_remaining(ends_at, utcnow())
+
+
+def _held(session: Body) -> str | None:
+    if not session.get("held_until"):
+        return None
+    return f"{session['held_until']}: {cell(session.get('hold_reason'))}"
 
 
 def _attempt(attempt: Body) -> str:

@@ -1,4 +1,4 @@
-"""`sessions list|get|events|diagnostics|heartbeat|done|extend|rekey|delete`."""
+"""`sessions list|get|events|diagnostics|heartbeat|done|extend|hold|release|rekey|delete`."""
 
 from __future__ import annotations
 
@@ -140,6 +140,43 @@ def extend(
         answer = Client.from_environment().post(
             path_of("sessions", session, "extend"), more, idempotency_key=idempotency_key
         )
+    show(answer, output, print_fields)
+
+
+@sessions.command(
+    epilog="""\b
+Example:
+  gpu-broker sessions hold sess-abc2345xyz --hours 2 --reason "the run is nearly done\""""
+)
+@session_argument
+@click.option("--hours", type=int, help="For so many hours from now on.")
+@click.option("--minutes", type=int, help="Or for so many minutes.")
+@click.option("--reason", required=True, help="Why; whoever finds it held will read it.")
+@output_option
+def hold(session: str, hours: int | None, minutes: int | None, reason: str, output: str) -> None:
+    """Keep the broker from ending a session by itself, for a while.
+
+    Neither expiry nor the hard maximum, idleness or a machine that is called lost ends it
+    until then; its consumer still can.
+    """
+    if (hours is None) == (minutes is None):
+        raise click.UsageError("Give either --hours or --minutes.")
+    span = {"minutes": minutes} if hours is None else {"hours": hours}
+    sent = {**span, "reason": reason}
+    answer = Client.from_environment().post(path_of("sessions", session, "hold"), sent)
+    show(answer, output, print_fields)
+
+
+@sessions.command(
+    epilog="""\b
+Example:
+  gpu-broker sessions release sess-abc2345xyz"""
+)
+@session_argument
+@output_option
+def release(session: str, output: str) -> None:
+    """Let a held session go: it ends at once where its lease is over."""
+    answer = Client.from_environment().delete(path_of("sessions", session, "hold"))
     show(answer, output, print_fields)
 
 

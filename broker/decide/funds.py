@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from broker.decide.lease import due_at
 from broker.decide.money import price_of, shown
 from broker.decide.plain import plain
 from broker.errors import InsufficientFunds
@@ -90,7 +91,7 @@ def commitment_of(session: Session) -> Commitment | None:
         provider=session.offer.provider,
         price_per_hour=session.price_per_hour,
         begins_at=session.created_at,
-        ends_at=min(session.expires_at, session.hard_max_at),
+        ends_at=due_at(session),
     )
 
 

@@ -50,21 +50,27 @@ def extend(session: Session, by: timedelta) -> datetime:
     return expires_at
 
 
-def overdue(watch: Watch, now: datetime) -> Reason | None:
+def overdue(leased: Session | Watch, now: datetime) -> Reason | None:
     """Why the lease is over at `now`; None while it is not."""
-    if watch.expires_at <= now:
-        return Reason.EXPIRED
-    return Reason.HARD_MAXIMUM if watch.hard_max_at <= now else None
+    if due_at(leased) > now:
+        return None
+    return Reason.EXPIRED if leased.expires_at <= now else Reason.HARD_MAXIMUM
 
 
-def due_at(watch: Watch) -> datetime:
-    """The instant at which the lease is over."""
-    return min(watch.expires_at, watch.hard_max_at)
+def due_at(leased: Session | Watch) -> datetime:
+    """The instant at which the lease is over: not before the end of a hold."""
+    ends_at = min(leased.expires_at, leased.hard_max_at)
+    return ends_at if leased.held_until is None else max(ends_at, leased.held_until)
 
 
-def needs_warning(watch: Watch, now: datetime) -> bool:
+def is_kept(leased: Session | Watch, now: datetime) -> bool:
+    """Whether an operator keeps the broker from ending it by itself."""
+    return leased.held_until is not None and now < leased.held_until
+
+
+def needs_warning(leased: Session | Watch, now: datetime) -> bool:
     """Whether the approaching end has still to be announced."""
-    return watch.warned_for != watch.expires_at and due_at(watch) - now <= EXPIRY_WARNING
+    return leased.warned_for != due_at(leased) and due_at(leased) - now <= EXPIRY_WARNING
 
 
 def _hours(span: timedelta) -> str:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from broker.decide import lease
 from broker.decide.boot import Wrong
 from broker.decide.confidence import BLAMES_OFFER
 from broker.decide.events import event_of, require_open, why
@@ -217,8 +218,8 @@ def extend(session: Session, expires_at: datetime, now: datetime) -> Change:
 
 def warn(session: Session, now: datetime) -> Change:
     """The end comes near, and it is announced once."""
-    warned = replace(session, warned_for=session.expires_at)
-    data = {"expires_at": session.expires_at}
+    warned = replace(session, warned_for=lease.due_at(session))
+    data = {"expires_at": session.expires_at, "ends_at": lease.due_at(session)}
     return Change(Effect.WARN, warned, None, (event_of("session.expiring", session, now, data),))
 
 

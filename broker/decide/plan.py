@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from broker.decide.lease import due_at, needs_warning, overdue
+from broker.decide.lease import due_at, is_kept, needs_warning, overdue
 from broker.decide.ownership import is_held, ours_among
 from broker.model import Holder, Reason, Sighting, Status, Wanted, Watch
 from providers.base import Instance, InstanceStatus
@@ -232,7 +232,7 @@ def _plan_machine(
     if instance.status not in _LOST:
         return [MarkLost(watch.id, None)] if watch.lost_since is not None else []
     since = watch.lost_since or now
-    if now - since >= policy.lost_after:
+    if now - since >= policy.lost_after and not is_kept(watch, now):
         words = f": {instance.detail}" if instance.detail else ""
         detail = f"The provider calls the machine {instance.status}{words}."
         return [LoseSession(watch.id, detail, is_ghost=False)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from broker.decide.lease import due_at
 from broker.decide.pauses import growing
 from broker.model import Session, Status, Wanted
 
@@ -29,8 +30,8 @@ class Told:
 
 
 def deadline_of(session: Session) -> datetime:
-    """The last second of the session's machine; no extension passes what its label says."""
-    deadline = min(session.expires_at + MARGIN, session.label_deadline)
+    """The last second of the session's machine; nothing passes what its label says."""
+    deadline = min(due_at(session) + MARGIN, session.label_deadline)
     return deadline.replace(microsecond=0)
 
 

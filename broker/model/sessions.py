@@ -112,9 +112,10 @@ class Session:
     """Since when the provider calls the machine lost, stopped or offline."""
     idle_since: datetime | None = None
     warned_for: datetime | None = None
-    """The `expires_at` whose approach was already announced."""
+    """The end of the lease whose approach was already announced."""
     held_until: datetime | None = None
-    """Until when an operator keeps the broker from ending it by itself; None where nobody does."""
+    """Until when an operator keeps the broker from ending it by itself; in the past once that is
+    over; None without a hold."""
     hold_reason: str | None = None
     """The operator's words."""
 

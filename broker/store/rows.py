@@ -7,6 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from broker.decide.lease import due_at
 from broker.model import (
     Accrual,
     Attempt,
@@ -51,7 +52,7 @@ def session_row(session: Session) -> Row:
         "consumer_id": session.request.consumer_id,
         "provider": session.offer.provider,
         "offer_id": session.offer.id,
-        "lease_ends_at": min(session.expires_at, session.hard_max_at),
+        "lease_ends_at": due_at(session),
         "idle_threshold": session.request.idle_threshold,
         "managed_access": session.request.managed_access,
     }

@@ -7,7 +7,7 @@ import hmac
 import logging
 from datetime import datetime, timedelta
 
-from broker.decide import moves
+from broker.decide import lease, moves
 from broker.decide.idle import IdleState, Reading, Witness, observe, probe_interval, verdict
 from broker.errors import BrokerError
 from broker.model import Attempt, Change, Session, Status, Wanted, Watch
@@ -42,6 +42,8 @@ class IdleWatch:
         self._next_probe: dict[str, datetime] = {}
         self._reported: dict[str, datetime | None] = {}
         """Session -> since when it was idle, as the last verdict said."""
+        self._kept: set[str] = set()
+        """Sessions that are idle, and that an operator keeps."""
 
     async def probe(self, watches: list[Watch]) -> None:
         """Take a reading of every machine whose turn it is."""
@@ -51,6 +53,7 @@ class IdleWatch:
             self._states.pop(forgotten)
             self._next_probe.pop(forgotten, None)
             self._reported.pop(forgotten, None)
+            self._kept.discard(forgotten)
         due = [watch for watch in watched if self._is_due(watch, now)]
         await asyncio.gather(*(self._probe(watch.id) for watch in due))
 
@@ -114,21 +117,30 @@ class IdleWatch:
         self, session: Session, state: IdleState, threshold: timedelta, now: datetime
     ) -> None:
         judged = verdict(state, threshold, now)
+        if not judged.is_idle:
+            self._kept.discard(session.id)
         if not judged.is_idle or self._reported.get(session.id) == judged.since:
             return
-        self._reported[session.id] = judged.since
         evidence = {"idle_since": judged.since, "readings": judged.evidence}
         is_ending = self._tools.rules.ends_idle
-        due_at = (judged.since or now) + threshold
+        is_late = session.id in self._kept
+        due_at = now if is_late else (judged.since or now) + threshold
 
-        def decide(current: Session) -> Change | None:
-            if not _is_wanted(current):
+        def decide(current: Session, _: Attempt) -> Change | None:
+            if not _is_wanted(current) or self._is_kept(current, now):
                 return None
             return moves.reap_idle(current, evidence, due_at, now, is_ending=is_ending)
 
-        await self._tools.journal.apply(session.id, lambda s, _: decide(s))
+        if self._is_kept(await self._tools.journal.apply(session.id, decide), now):
+            self._kept.add(session.id)  # judged again at the next reading
+            return
+        self._reported[session.id] = judged.since
         if is_ending:
             self._workers.wake(session.id)
+
+    def _is_kept(self, session: Session, now: datetime) -> bool:
+        """Whether the verdict has to wait for the end of a hold."""
+        return self._tools.rules.ends_idle and lease.is_kept(session, now)
 
     def _interval(self, session: Session) -> timedelta:
         threshold = session.request.idle_threshold or timedelta(minutes=10)

@@ -28,6 +28,8 @@ PRINTING: list[tuple[str, tuple[str, ...]]] = [
     (f"POST {_ONE}/heartbeat", ("sessions", "heartbeat", SESSION_ID)),
     (f"POST {_ONE}/done", ("sessions", "done", SESSION_ID)),
     (f"POST {_ONE}/extend", ("sessions", "extend", SESSION_ID, "--minutes", "5")),
+    (f"POST {_ONE}/hold", ("sessions", "hold", SESSION_ID, "--hours", "2", "--reason", "x")),
+    (f"DELETE {_ONE}/hold", ("sessions", "release", SESSION_ID)),
     (f"POST {_ONE}/rekey", ("sessions", "rekey", SESSION_ID)),
     (f"DELETE {_ONE}", ("sessions", "delete", SESSION_ID)),
     ("GET /api/v1/costs", ("costs",)),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from broker import effects
-from broker.decide import moves, upkeep
+from broker.decide import hold, moves, upkeep
 from broker.effects import PROVIDER_CALLS, Effect, Moment, effect, watch_effects
 from providers.base import HasBalance, HasKeys, HasTemplates, Provider
 
@@ -55,7 +55,7 @@ def test_every_operation_of_a_provider_is_an_effect() -> None:
 
 def test_every_change_has_a_name_of_its_own() -> None:
     """One decision, one name: a kill at it tells which one was interrupted."""
-    files = [Path(module.__file__ or "") for module in (moves, upkeep)]
+    files = [Path(module.__file__ or "") for module in (moves, hold, upkeep)]
     names = [name for file in files for name in _named(file)]
     assert sorted(names) == sorted(set(names))
 

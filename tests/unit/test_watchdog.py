@@ -35,7 +35,7 @@ def on_machine(home: Path, command: str) -> SshResult:
 def test_a_machine_lives_ten_minutes_longer_than_its_session_and_never_past_its_label() -> None:
     """To the second."""
     odd = replace(GUARDED, expires_at=NOW + timedelta(hours=1, microseconds=5))
-    late = replace(GUARDED, expires_at=GUARDED.label_deadline - timedelta(minutes=1))
+    late = replace(GUARDED, held_until=GUARDED.label_deadline - timedelta(minutes=1))
 
     assert DEADLINE == deadline_of(GUARDED) == deadline_of(odd)
     assert GUARDED.label_deadline == deadline_of(late)

@@ -128,7 +128,7 @@ class Session(RequestedSession, RentedMachine):
         Money, Field(description="USD, for the disk asked for.", examples=[0.46])
     ]
     estimated_cost: Annotated[
-        Money, Field(description="USD for the whole reservation.", examples=[0.92])
+        Money, Field(description="USD until the end of the lease.", examples=[0.92])
     ]
     accrued_cost: Annotated[Money, Field(description="USD so far.", examples=[0.23])]
     created_at: Instant
@@ -136,6 +136,17 @@ class Session(RequestedSession, RentedMachine):
         Instant,
         Field(description="The end of the reservation.", examples=["2026-01-29T14:00:00.000Z"]),
     ]
+    held_until: Annotated[
+        Instant | None,
+        Field(
+            description=(
+                "Until when an operator keeps the broker from ending it by itself, and in the "
+                "past once that is over; null where nobody does."
+            ),
+            examples=[None],
+        ),
+    ]
+    hold_reason: Annotated[str | None, Field(description="The operator's words.", examples=[None])]
     running_at: Annotated[
         Instant | None,
         Field(description="When its access was proved.", examples=["2026-01-29T12:01:30.000Z"]),
@@ -197,6 +208,29 @@ class ExtendedSession(TypedDict):
     message: Annotated[Message, Field(examples=["session extended"])]
     session_id: SessionId
     new_expires_at: Annotated[Instant, Field(examples=["2026-01-29T16:00:00.000Z"])]
+
+
+class HeldSession(TypedDict):
+    """The broker does not end the session by itself."""
+
+    message: Annotated[Message, Field(examples=["session held"])]
+    session_id: SessionId
+    held_until: Annotated[
+        Instant | None, Field(description="Until then.", examples=["2026-01-29T16:00:00.000Z"])
+    ]
+    hold_reason: Annotated[
+        str | None, Field(description="Yours.", examples=["The run is nearly done."])
+    ]
+
+
+class ReleasedSession(TypedDict):
+    """The session is not held."""
+
+    message: Annotated[Message, Field(examples=["session released"])]
+    session_id: SessionId
+    status: Annotated[
+        Status, Field(description="`stopping` where only the hold kept it.", examples=["running"])
+    ]
 
 
 class RekeyedSession(TypedDict):
