@@ -57,6 +57,8 @@ class Snapshot:
     """Provider -> USD that its account can spend, of those that are known."""
     balance_floors: Mapping[str, Decimal]
     """Provider -> USD of those that nothing is rented for."""
+    failing: Mapping[str, int]
+    """Provider -> destructions that have met trouble and are not proved."""
 
 
 class _Gauges(Collector):
@@ -64,18 +66,11 @@ class _Gauges(Collector):
 
     def __init__(self, providers: Iterable[str]) -> None:
         self._providers = tuple(providers)
-        self.snapshot = Snapshot({}, {}, {}, {}, {}, {}, {})
+        self.snapshot = Snapshot({}, {}, {}, {}, {}, {}, {}, {})
 
     def collect(self) -> Iterable[Metric]:
         seen = self.snapshot
-        active = GaugeMetricFamily(
-            "gpu_sessions_active", "Sessions that are not final.", labels=["provider", "status"]
-        )
-        seen_live = {provider for provider, status in seen.sessions if status in LIVE}
-        for provider in sorted({*self._providers, *seen_live}):
-            for status in sorted(LIVE):
-                active.add_metric([provider, status], seen.sessions.get((provider, status), 0))
-        yield active
+        yield self._active(seen)
         yield self._per_provider(
             GaugeMetricFamily(
                 "gpu_burn_dollars_per_hour",
@@ -83,6 +78,14 @@ class _Gauges(Collector):
                 labels=["provider"],
             ),
             seen.burn,
+        )
+        yield self._per_provider(
+            GaugeMetricFamily(
+                "gpu_destructions_failing",
+                "Machines whose destruction has met trouble and is not proved.",
+                labels=["provider"],
+            ),
+            seen.failing,
         )
         yield self._per_provider(
             GaugeMetricFamily(
@@ -109,6 +112,16 @@ class _Gauges(Collector):
 
         if seen.balances:
             yield from self._balance(seen)
+
+    def _active(self, seen: Snapshot) -> GaugeMetricFamily:
+        active = GaugeMetricFamily(
+            "gpu_sessions_active", "Sessions that are not final.", labels=["provider", "status"]
+        )
+        seen_live = {provider for provider, status in seen.sessions if status in LIVE}
+        for provider in sorted({*self._providers, *seen_live}):
+            for status in sorted(LIVE):
+                active.add_metric([provider, status], seen.sessions.get((provider, status), 0))
+        return active
 
     @staticmethod
     def _balance(seen: Snapshot) -> Iterable[GaugeMetricFamily]:

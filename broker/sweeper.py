@@ -8,7 +8,6 @@ own, so that one failure stops nothing else.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ from functools import partial
 from typing import Protocol
 
 from broker.decide import lease, moves
+from broker.decide.destruction import PATIENCE
 from broker.decide.plain import plain
 from broker.decide.plan import (
     DENIALS_OF_A_GHOST,
@@ -207,7 +207,10 @@ class Sweeper:
                 self._listener.orphan_detected()
                 await self._tell("orphan.detected", sighting)
         for instance_id, sighting in before.items():
-            if instance_id not in now_seen and sighting.destroy_asked_at is not None:
+            if instance_id in now_seen:
+                continue
+            self._tools.destructions.succeed(provider, instance_id)
+            if sighting.destroy_asked_at is not None:
                 await self._tell("orphan.destroyed", sighting)
 
     async def _tell(self, kind: str, sighting: Sighting) -> None:
@@ -240,7 +243,7 @@ class Sweeper:
             case ResumeSession(session_id):
                 self._workers.ensure(session_id)
             case DestroyInstance():
-                await self._destroy(action)
+                return await self._destroy(action)
             case LoseSession():
                 return await self._lose(action)
             case _:
@@ -305,23 +308,40 @@ class Sweeper:
         log.warning("The lists of %s miss a machine that exists.", door.name, extra=_of(session))
         return False
 
-    async def _destroy(self, action: DestroyInstance) -> None:
-        with contextlib.suppress(NotFound):
+    async def _destroy(self, action: DestroyInstance) -> bool:
+        try:
             await self._tools.doors[action.provider].destroy(action.instance_id)
+        except NotFound:
+            return True
+        except ProviderError as error:
+            await self._tools.destructions.fail_orphan(
+                action.provider, action.instance_id, action.label, str(error), self._tools.now()
+            )
+            return False
+        self._tools.destructions.accept(action.provider, action.instance_id)
+        return True
 
     async def _note_asked(self, provider: str, applied: Iterable[Applied]) -> None:
-        """Remember which orphans the provider has agreed to destroy."""
+        """Remember which orphans the provider has agreed to destroy, and tell which stay."""
         asked = {one.instance_id for one in applied if one.is_done and one.instance_id}
         if not asked:
             return
         store, now = self._tools.store, self._tools.now()
+        seen = await store.sightings(provider)
         sightings = [
             replace(one, destroy_asked_at=one.destroy_asked_at or now)
             if one.instance_id in asked
             else one
-            for one in await store.sightings(provider)
+            for one in seen
         ]
         await store.save_sightings(provider, sightings)
+        for one in seen:
+            since = one.destroy_asked_at
+            if one.instance_id in asked and since is not None and now - since >= PATIENCE:
+                trouble = "it is accepted, and the machine stays"
+                await self._tools.destructions.fail_orphan(
+                    provider, one.instance_id, one.label, trouble, since
+                )
 
 
 def _of(session: Session) -> dict[str, str]:

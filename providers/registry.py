@@ -87,6 +87,12 @@ FACTORIES: Mapping[str, Factory] = {
     "simulator": _simulator,
 }
 
+CONSOLES: Mapping[str, str] = {
+    "vastai": "https://cloud.vast.ai/instances/",
+    "tensordock": "https://dashboard.tensordock.com/",
+}
+"""Where a person sees the machines of an account, and can destroy them by hand."""
+
 _CHECKS: Mapping[str, Callable[[Options], Iterator[tuple[str, str]]]] = {
     "vastai": _vastai_problems,
     "tensordock": _tensordock_problems,

@@ -14,6 +14,7 @@ from broker.api.fields import SpelledTruth
 from broker.api.http import Query, json_response, parse_body, parse_query
 from broker.api.models import NoBody
 from broker.api.routes import Media, Resource, Route, Tag
+from broker.decide.destruction import Failing
 from broker.decide.money import shown
 from broker.usecases.accounts import Account, Accounts
 from broker.usecases.feed import Coverage
@@ -43,6 +44,11 @@ class Pulse(Protocol):
         """What does not work although it should: ended tasks, sweeps that stand still."""
         ...
 
+    @property
+    def alarms(self) -> list[str]:
+        """What a person has to look at although the broker itself works."""
+        ...
+
 
 class SweepQuery(Query):
     """How to sweep."""
@@ -68,11 +74,11 @@ class SystemRoutes(Resource):
         self._now = now
 
     async def health(self, _: web.Request) -> web.Response:
-        troubles = self._pulse.troubles
+        troubles, alarms = self._pulse.troubles, self._pulse.alarms
         is_ready = self._pulse.is_ready
         is_well = is_ready and not troubles
         body: shapes.Health = {
-            "status": "ok" if is_well else "unavailable",
+            "status": ("degraded" if alarms else "ok") if is_well else "unavailable",
             "timestamp": self._now(),
             "services": {
                 "lifecycle": "running" if is_well else "stopped",
@@ -80,8 +86,8 @@ class SystemRoutes(Resource):
                 "ready": "true" if is_ready else "false",
             },
         }
-        if troubles:
-            body["troubles"] = troubles
+        if troubles or alarms:
+            body["troubles"] = [*troubles, *alarms]
         return json_response(body, status=200 if is_well else 503)
 
     async def ready(self, _: web.Request) -> web.Response:
@@ -111,7 +117,10 @@ class SystemRoutes(Resource):
             operation="get_health",
             tag=Tag.OPERATION,
             summary="Whether the broker is well",
-            description="503 until the start-up sweep is over, and when something has stopped.",
+            description=(
+                "503 until the start-up sweep is over, and when something has stopped. 200 with "
+                "`degraded` where the broker works and a person has to look at something."
+            ),
             answers={200: shapes.Health, 503: shapes.Unhealthy},
         ),
         Route(
@@ -192,4 +201,17 @@ def _present_account(account: Account) -> shapes.Account:
             "orphaned": machines.orphaned,
             "foreign": machines.foreign,
         },
+        "console": account.console,
+        "failing_destructions": [_present_failing(one) for one in account.failing],
+    }
+
+
+def _present_failing(failing: Failing) -> shapes.FailingDestruction:
+    return {
+        "instance_id": failing.instance_id,
+        "session_id": failing.session_id,
+        "orphaned": failing.is_orphan,
+        "since": failing.since,
+        "tries": failing.tries,
+        "last_answer": failing.answer,
     }

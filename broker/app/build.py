@@ -25,6 +25,7 @@ from broker.ssh.connection import SshPool
 from broker.store import Store
 from broker.sweeper import Sweeper
 from broker.usecases.authorized import AuthorizedKeys
+from broker.usecases.destructions import Destructions
 from broker.usecases.doors import Door
 from broker.usecases.fleet import Fleet
 from broker.usecases.funds import Funds
@@ -149,6 +150,7 @@ def _tools(
         fleets={name: Fleet(door, now=now) for name, door in doors.items()},
         inventory=inventory,
         funds=funds,
+        destructions=Destructions(store, now=now),
         templates=Templates(doors, now=now),
         keyring=keyring,
         rules=_rules(settings, deployment),

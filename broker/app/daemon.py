@@ -62,6 +62,11 @@ class Daemon:
             troubles += [f"the start failed: {type(error).__name__}"] if error else []
         return troubles
 
+    @property
+    def alarms(self) -> list[str]:
+        """What a person has to look at although the broker itself works."""
+        return self._parts.tools.destructions.alarms
+
     def start(self) -> None:
         """Begin the start-up sweep in the background."""
         self._starting = asyncio.create_task(self._start(), name="start-up")

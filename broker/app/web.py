@@ -33,6 +33,7 @@ from broker.decide.money import live_costs
 from broker.metrics import Snapshot
 from broker.usecases.accounts import Accounts
 from broker.usecases.costs import Costs
+from providers.registry import CONSOLES
 
 
 @runtime_checkable
@@ -85,7 +86,7 @@ _RESOURCES: tuple[type[Resource], ...] = (
 def _resources(parts: Parts, pulse: Pulse) -> list[Resource]:
     tools = parts.tools
     shown = Shown(parts)
-    accounts = Accounts(tools)
+    accounts = Accounts(tools, CONSOLES)
     return [
         SystemRoutes(pulse, shown.metrics, accounts, shown.sweep, tools.now),
         InstanceRoutes(accounts, tools.now),
@@ -133,6 +134,7 @@ class Shown:
                 },
                 balances=tools.funds.balances,
                 balance_floors=tools.funds.floors,
+                failing=tools.destructions.counts,
             )
         )
 

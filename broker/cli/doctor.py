@@ -148,8 +148,11 @@ def _broker(holder_url: str | None) -> Iterator[Finding]:
     except BrokerUnreachable as away:
         yield _unreachable(away, holder_url)
         return
-    if health.status == _WELL:
+    if health.status == _WELL and health.body.get("status") != "degraded":
         yield Finding(OK, "broker", f"{client.url} is ready")
+    elif health.status == _WELL:
+        text = f"{client.url} works, and asks for a look: {cell(health.body.get('troubles'))}"
+        yield Finding(WARN, "broker", text, "What is said about its providers below tells more.")
     else:
         text = f"{client.url} is not well: {cell(health.body.get('troubles') or 'it starts')}"
         yield Finding(FAIL, "broker", text, "Look again in a moment, then into its log.")
@@ -178,6 +181,7 @@ def _providers(client: Client) -> Iterator[Finding]:
         yield from present_market(provider)
         yield from present_balance(provider)
         yield from present_machines(provider)
+        yield from present_destructions(provider)
 
 
 def present_provider(provider: Body) -> Finding:
@@ -233,6 +237,21 @@ def present_machines(provider: Body) -> Iterator[Finding]:
         text = f"{foreign} machines in the account of {provider['name']} are another deployment's"
         remedy = "If that one is gone: `gpu-broker cleanup-orphans --deployment ID` shows them."
         yield Finding(WARN, "machines", text, remedy)
+
+
+def present_destructions(provider: Body) -> Iterator[Finding]:
+    """Machines that the marketplace does not destroy."""
+    name, console = provider["name"], provider.get("console")
+    for failing in provider.get("failing_destructions") or ():
+        whose = f"of {failing['session_id']}" if failing.get("session_id") else "of ours"
+        orphan = ", which no session holds," if failing.get("orphaned") else ""
+        text = (
+            f"{name} does not destroy machine {failing['instance_id']} {whose}{orphan} since "
+            f"{failing['since']} (failed {failing['tries']} times): {failing['last_answer']}"
+        )
+        where = f"at {console}" if console else f"in the console of {name}"
+        remedy = f"It may still cost money: destroy it {where}. The broker asks on and sees it."
+        yield Finding(FAIL, "machines", text, remedy)
 
 
 def _state_folder() -> Finding:

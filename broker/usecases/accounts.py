@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from broker.decide.destruction import Failing
 from broker.decide.funds import Credit
 from broker.decide.ownership import Machines, Owned, count_machines, judge_owners
 from broker.errors import NotFound, ProviderUnavailable
@@ -41,6 +42,10 @@ class Account:
     """How much of the market those are; None before the first good reading."""
     credit: Credit | None
     machines: Machines
+    failing: Sequence[Failing]
+    """The destructions that fail now."""
+    console: str | None
+    """Where a person sees its machines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,9 @@ class Contents:
 class Accounts:
     """Looks at all accounts."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, consoles: Mapping[str, str]) -> None:
         self._tools = tools
+        self._consoles = consoles
 
     async def look(self) -> list[Account]:
         """Every configured account; each is asked for its machines, for a few seconds at most."""
@@ -95,6 +101,8 @@ class Accounts:
             coverage=reading.coverage,
             credit=self._tools.funds.credit(name),
             machines=machines,
+            failing=self._tools.destructions.failing(name),
+            console=self._consoles.get(name),
         )
 
     async def _listing(self, name: str) -> Listing | None:

@@ -18,6 +18,7 @@ from broker.decide.watchdog import deadline_of
 from broker.effects import Effect
 from broker.model import Attempt, Change, Reason, Session, Wanted
 from broker.store import Store
+from broker.usecases.destructions import Destructions
 from broker.usecases.doors import Door
 from broker.usecases.fleet import Fleet
 from broker.usecases.funds import Funds
@@ -55,6 +56,7 @@ class Tools:
     fleets: Mapping[str, Fleet]
     inventory: Inventory
     funds: Funds
+    destructions: Destructions
     templates: Templates
     keyring: Keyring
     rules: Rules

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from broker.decide import moves
+from broker.decide.destruction import Failing, is_news, told
 from broker.decide.pauses import growing
 from broker.decide.plan import DENIALS_OF_A_GHOST
 from broker.model import Attempt, Session
@@ -26,10 +27,9 @@ log = logging.getLogger(__name__)
 _FIRST_PAUSE = timedelta(seconds=1)
 _LONGEST_PAUSE = timedelta(seconds=30)
 _BETWEEN_LISTS = timedelta(seconds=1)
-_TRIES_THAT_SHOUT = frozenset({1, 3, 10, 30})
-_SHOUT_EVERY = 100
 _WITHOUT_EFFECT = (RateLimited, Unauthorized, InvalidRequest)
 """Errors that say that nothing was destroyed."""
+_WITHOUT_END = "it is accepted, and has no end"
 _TRIES_THAT_SUFFICE = 10
 """After so many an accepted destruction should have had its effect: minutes have passed."""
 
@@ -81,7 +81,7 @@ class Teardown:
             proof = "the provider answered that it is gone"
         else:
             if proof is None and is_accepted and effort.tries >= _TRIES_THAT_SUFFICE:
-                await self._shout(session, effort.tries, "it is accepted, and has no end")
+                await self._shout(session, attempt, effort.tries, _WITHOUT_END)
         if proof is None:
             return self._pause(attempt, effort)
         await self._gone(session, attempt, proof)
@@ -97,9 +97,10 @@ class Teardown:
             raise
         except ProviderError as error:
             seen.may_be_destroyed |= not isinstance(error, _WITHOUT_EFFECT)
-            await self._shout(session, effort.tries, str(error))
+            await self._shout(session, attempt, effort.tries, str(error))
             return False
         seen.may_be_destroyed = True
+        self._tools.destructions.accept(attempt.offer.provider, attempt.instance_id or "")
         await self._note_accepted(session, attempt, asked_at)
         return True
 
@@ -119,7 +120,8 @@ class Teardown:
             )
         if is_ignored:
             seen.ignored += 1
-            await self._shout(session, seen.ignored, "it is accepted, and the machine stays up")
+            trouble = "it is accepted, and the machine stays up"
+            await self._shout(session, attempt, seen.ignored, trouble)
 
     async def _proof(self, attempt: Attempt) -> str | None:
         """How it is proved that the instance is gone; None while it is not, or not known.
@@ -157,12 +159,25 @@ class Teardown:
         tools = self._tools
         self._seen.pop(attempt.label, None)
         tools.inventory.release(attempt.offer)
+        tools.destructions.succeed(attempt.offer.provider, attempt.instance_id or "")
         await tools.journal.apply(session.id, lambda s, a: moves.gone(s, a, proof, tools.now()))
 
-    async def _shout(self, session: Session, times: int, trouble: str) -> None:
-        if times not in _TRIES_THAT_SHOUT and times % _SHOUT_EVERY:
+    async def _shout(self, session: Session, attempt: Attempt, times: int, trouble: str) -> None:
+        """Remember that destroying does not work, and tell of it now and then."""
+        self._tools.destructions.fail(
+            Failing(
+                provider=attempt.offer.provider,
+                instance_id=attempt.instance_id or "",
+                session_id=session.id,
+                is_orphan=False,
+                since=attempt.destroy_asked_at or self._tools.now(),
+                tries=1,
+                answer=trouble,
+            )
+        )
+        if not is_news(times):
             return
-        detail = f"Destroying does not work yet (tried {times} times, and on): {trouble}"
+        detail = told(times, trouble)
         log.error("%s", detail, extra={"session_id": session.id, "action": "destroy"})
         await self._tools.journal.apply(
             session.id, lambda s, a: moves.destroy_fails(s, a, detail, self._tools.now())

@@ -21,6 +21,7 @@ class Asleep:
     is_ready = False
     inventory_state = "ok"
     troubles = ()
+    alarms = ()
 
 
 class Loads(HTMLParser):

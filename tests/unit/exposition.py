@@ -20,6 +20,7 @@ NOTHING = Snapshot(
     inventory_age={},
     balances={},
     balance_floors={},
+    failing={},
 )
 WITH_BALANCE = replace(
     NOTHING, balances={"here": Decimal("12.5")}, balance_floors={"here": Decimal(5)}

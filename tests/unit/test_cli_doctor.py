@@ -9,11 +9,12 @@ from broker.cli.doctor import (
     OK,
     WARN,
     present_balance,
+    present_destructions,
     present_machines,
     present_market,
     present_provider,
 )
-from tests.unit.cli_stub import StubApi, gpu_broker
+from tests.unit.cli_stub import SESSION_ID, StubApi, gpu_broker
 
 
 @pytest.mark.parametrize(
@@ -115,3 +116,54 @@ def test_a_broker_that_is_not_well_is_told_with_its_troubles(api: StubApi) -> No
 
     assert result.exit_code == 1
     assert "is not well: it sleeps" in result.stdout
+
+
+FAILING = {
+    "instance_id": "31",
+    "session_id": SESSION_ID,
+    "orphaned": False,
+    "since": "2026-03-01T12:00:00.000Z",
+    "tries": 14,
+    "last_answer": "vastai answers 500",
+}
+
+
+@pytest.mark.parametrize(
+    ("console", "where"),
+    [("https://cloud.vast.ai/", "at https://cloud.vast.ai/"), (None, "in the console of vastai")],
+)
+def test_a_machine_that_is_not_destroyed_is_told_with_what_to_do(
+    console: str | None, where: str
+) -> None:
+    """Which, whose, since when, what was answered last, and where to destroy it by hand."""
+    provider = {"name": "vastai", "console": console, "failing_destructions": [FAILING]}
+
+    (finding,) = present_destructions(provider)
+
+    assert finding.level == FAIL
+    assert finding.text == (
+        f"vastai does not destroy machine 31 of {SESSION_ID} since 2026-03-01T12:00:00.000Z "
+        "(failed 14 times): vastai answers 500"
+    )
+    assert where in finding.remedy
+
+
+def test_an_orphan_that_is_not_destroyed_is_told_as_one() -> None:
+    """Nobody looks for it among the sessions."""
+    orphan = {**FAILING, "orphaned": True}
+
+    (finding,) = present_destructions({"name": "vastai", "failing_destructions": [orphan]})
+
+    assert "no session holds" in finding.text
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_broker_that_asks_for_a_look_is_no_failure(api: StubApi) -> None:
+    """It works: what is wrong is wrong at a provider."""
+    api.answers("GET /health", {"status": "degraded", "troubles": ["vastai does not destroy"]})
+    api.answers("GET /api/v1/providers", {"providers": []})
+
+    result = gpu_broker("doctor")
+
+    assert "warn  broker" in result.stdout
+    assert "vastai does not destroy" in result.stdout

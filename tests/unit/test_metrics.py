@@ -18,6 +18,7 @@ NAMES = {
     "gpu_burn_dollars_per_hour": ("gauge", {"provider"}),
     "gpu_cost_accrued_dollars_total": ("counter", {"provider"}),
     "gpu_destroy_failures_total": ("counter", set()),
+    "gpu_destructions_failing": ("gauge", {"provider"}),
     "gpu_ghosts_detected_total": ("counter", set()),
     "gpu_inventory_age_seconds": ("gauge", {"provider"}),
     "gpu_inventory_offers": ("gauge", {"provider"}),
@@ -69,6 +70,7 @@ def test_every_provider_has_its_series_at_zero_from_the_start() -> None:
             "gpu_burn_dollars_per_hour": [{}],
             "gpu_cost_accrued_dollars_total": [{}],
             "gpu_inventory_offers": [{}],
+            "gpu_destructions_failing": [{}],
             "gpu_inventory_age_seconds": [{}],
         }.items()
         for labels in every
@@ -87,6 +89,7 @@ def test_a_provider_that_is_not_configured_any_more_shows_what_it_still_costs() 
         inventory_age={"here": timedelta(seconds=3)},
         balances={},
         balance_floors={},
+        failing={"former": 1},
     )
     told = samples(exposed(seen))
 
@@ -94,6 +97,7 @@ def test_a_provider_that_is_not_configured_any_more_shows_what_it_still_costs() 
     assert told[labelled("gpu_burn_dollars_per_hour", provider="former")] == 0.4
     assert told[labelled("gpu_cost_accrued_dollars_total", provider="former")] == 7
     assert told[labelled("gpu_inventory_age_seconds", provider="here")] == 3
+    assert told[labelled("gpu_destructions_failing", provider="former")] == 1
     assert "long ago" not in {value for _, labels in told for _, value in labels}
 
 

@@ -35,8 +35,14 @@ class Health(TypedDict):
     """How the broker is."""
 
     status: Annotated[
-        Literal["ok", "unavailable"],
-        Field(description="`unavailable` comes with 503.", examples=["ok"]),
+        Literal["ok", "degraded", "unavailable"],
+        Field(
+            description=(
+                "`degraded`: the broker works, and a person has to look at what `troubles` says; "
+                "`unavailable` comes with 503."
+            ),
+            examples=["ok"],
+        ),
     ]
     timestamp: Instant
     services: Services
@@ -109,6 +115,22 @@ class Coverage(TypedDict):
     dropped: Annotated[int, Field(description="Rows that could not be understood.", examples=[0])]
 
 
+class FailingDestruction(TypedDict):
+    """A machine that the marketplace does not destroy although it is asked again and again."""
+
+    instance_id: Annotated[str, Field(description="The provider's.", examples=["30412345"])]
+    session_id: Annotated[
+        SessionId | None, Field(description="The session on its label, where it is known.")
+    ]
+    orphaned: Annotated[bool, Field(description="No session holds it.", examples=[False])]
+    since: Annotated[Instant, Field(description="When the destruction was first asked for.")]
+    tries: Annotated[int, Field(description="How often it failed.", examples=[14])]
+    last_answer: Annotated[
+        str,
+        Field(description="What the marketplace said last.", examples=["vastai answers 500."]),
+    ]
+
+
 class Account(TypedDict):
     """One marketplace account."""
 
@@ -127,6 +149,14 @@ class Account(TypedDict):
     ]
     balance_read_at: Annotated[Instant | None, Field(description="When the balance was read.")]
     machines: Machines
+    console: Annotated[
+        str | None,
+        Field(
+            description="Where a person sees its machines.",
+            examples=["https://cloud.vast.ai/instances/"],
+        ),
+    ]
+    failing_destructions: list[FailingDestruction]
 
 
 class Accounts(TypedDict):
