@@ -12,7 +12,7 @@ from broker.app.build import built
 from broker.app.identity import prepare_data_dir, read_deployment_id, sealing_key
 from broker.clock import utcnow
 from broker.config import Settings
-from broker.decide.cleanup import Judgement, Verdict, judge
+from broker.decide.cleanup import Judgement, Verdict, judge, seen_now
 from broker.effects import Effect, effect
 from broker.errors import StartupError
 from broker.model import Holder
@@ -80,7 +80,7 @@ class CleanupReport:
 
 @dataclass(frozen=True, slots=True)
 class _Records:
-    """What the database, if there is one, says about labels."""
+    """What the database, if there is one, said about labels before this look."""
 
     holders: Mapping[str, Holder]
     first_seen: Mapping[str, datetime]
@@ -123,8 +123,8 @@ async def _clean(
 ) -> list[CleanupRow]:
     with effect(Effect.LIST_INSTANCES):
         instances = await provider.list_instances()
-    records = await _records(settings, provider.name, instances)
     now = utcnow()
+    records = await _records(settings, provider.name, instances, deployment, now)
     rows = []
     for instance in instances:
         label = parse_label(instance.label)
@@ -159,9 +159,17 @@ async def _destroyed(provider: Provider, row: CleanupRow) -> CleanupRow:
 
 
 async def _records(
-    settings: Settings, provider: str, instances: Sequence[Instance]
+    settings: Settings,
+    provider: str,
+    instances: Sequence[Instance],
+    deployment: str | None,
+    now: datetime,
 ) -> _Records | None:
-    """None where no database is at hand."""
+    """None where no database is at hand.
+
+    What is seen is written down, as a server would do it: where a provider does not tell how old
+    its machines are, that is all there is to know of their age.
+    """
     if not settings.database_path.exists():
         return None
     labels = [parse_label(instance.label) for instance in instances]
@@ -169,14 +177,17 @@ async def _records(
     store = await Store.open(
         settings.database.url,
         key=sealing_key(settings.data_dir),
-        now=utcnow(),
+        now=now,
         may_migrate=not is_served,
     )
     try:
-        sightings = await store.sightings(provider)
-        return _Records(
-            await store.holders(sorted({label.session_id for label in labels if label})),
-            {one.instance_id: one.first_seen_at for one in sightings},
-        )
+        before = await store.sightings(provider)
+        holders = await store.holders(sorted({label.session_id for label in labels if label}))
+        if not is_served:
+            seen = seen_now(
+                provider, instances, deployment=deployment, holders=holders, before=before, now=now
+            )
+            await store.save_sightings(provider, seen)
+        return _Records(holders, {one.instance_id: one.first_seen_at for one in before})
     finally:
         await store.close()

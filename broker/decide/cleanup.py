@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from broker.model import LIVE, Holder
+from broker.decide.plan import see
+from broker.model import LIVE, Holder, Sighting
 from providers.base import Instance
 from providers.label import Label, parse_label
 
@@ -53,9 +55,33 @@ def judge(
     if not has_database:
         return _by_label(label, is_forced=is_forced, now=now)
     since = instance.created_at or first_seen_at
-    if since is None or now < since + grace:
+    if since is None:
+        why = "Its age is not told, and it is seen for the first time: look again after the grace."
+        return Judgement(Verdict.YOUNG, why)
+    if now < since + grace:
         return Judgement(Verdict.YOUNG, "It is younger than the grace.")
     return Judgement(Verdict.ORPHANED, "It has our label, and no live session holds it.")
+
+
+def seen_now(
+    provider: str,
+    instances: Iterable[Instance],
+    *,
+    deployment: str | None,
+    holders: Mapping[str, Holder],
+    before: Iterable[Sighting],
+    now: datetime,
+) -> list[Sighting]:
+    """What is to be remembered after a list: `before`, and every instance that may be an orphan."""
+    known = {sighting.instance_id: sighting for sighting in before}
+    for instance in instances:
+        label = parse_label(instance.label)
+        if label is None or label.deployment != deployment:
+            continue
+        holder = holders.get(label.session_id)
+        if holder is None or holder.status not in LIVE:
+            known[instance.id] = see(known.get(instance.id), provider, instance, now)
+    return list(known.values())
 
 
 def _by_label(label: Label, *, is_forced: bool, now: datetime) -> Judgement:

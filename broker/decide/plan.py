@@ -152,7 +152,7 @@ def plan_instances(
         holder = holders.get(label.session_id)
         if is_held(holder, instance, label) or _was_proved_gone(holder, label, listed_at):
             continue
-        sighting = _see(known.get(instance.id), provider, instance, now)
+        sighting = see(known.get(instance.id), provider, instance, now)
         seen.append(sighting)
         why = _may_be_destroyed(sighting, instance, label, holder, policy, now)
         if why is not None:
@@ -171,7 +171,8 @@ def _was_proved_gone(holder: Holder | None, label: Label, listed_at: datetime) -
     return gone_at is not None and listed_at <= gone_at
 
 
-def _see(before: Sighting | None, provider: str, instance: Instance, now: datetime) -> Sighting:
+def see(before: Sighting | None, provider: str, instance: Instance, now: datetime) -> Sighting:
+    """What is remembered of a machine of ours that no session holds, now that it was seen again."""
     if before is None:
         return Sighting(provider, instance.id, instance.label or "", now, now, 1)
     return replace(before, last_seen_at=now, count=before.count + 1)
