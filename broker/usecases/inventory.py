@@ -33,6 +33,7 @@ from broker.decide.select import (
     stand_ins,
 )
 from broker.decide.view import Source, View, view_of
+from broker.effects import Effect
 from broker.errors import Detail, NoOfferFits, NotFound, ProviderUnavailable
 from broker.model import (
     Attempt,
@@ -301,7 +302,7 @@ class Inventory:
         """A journal tells of every change: failures and machines that work are remembered."""
         if change.failure is not None:
             self.note_failure(change.failure)
-        if change.name == "verify" and change.attempt is not None:
+        if change.name is Effect.VERIFY and change.attempt is not None:
             self._learn(lesson_of_attempt(change.attempt))
 
     def troubled(self) -> tuple[Troubled, ...]:

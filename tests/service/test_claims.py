@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from broker.decide.funds import Purse
+from broker.effects import Effect
 from broker.errors import InsufficientFunds
 from broker.model import Change, Confidential, Criteria, Reason
 from broker.store import Store
@@ -225,9 +226,9 @@ async def test_a_change_of_a_session_tells_of_its_failure(store: Store, clock: C
     """The inventory listens to the journal."""
     inventory = await read(store, clock, ONE)
     session = builders.a_session()
-    inventory.session_changed(Change("refuse", session), session)
+    inventory.session_changed(Change(Effect.REFUSE, session), session)
     assert inventory.troubled() == ()
-    inventory.session_changed(Change("refuse", session, failure=a_failure(ONE)), session)
+    inventory.session_changed(Change(Effect.REFUSE, session, failure=a_failure(ONE)), session)
 
     assert len(inventory.troubled()) == 1
 
@@ -236,7 +237,7 @@ def a_verification(offer: Offer, clock: Clock) -> Change:
     """A machine of `offer` was proved now."""
     session = store_examples.session(offer=offer, created_at=clock.now)
     attempt = store_examples.attempt(session, verified_at=clock.now)
-    return Change("verify", session, attempt)
+    return Change(Effect.VERIFY, session, attempt)
 
 
 async def test_a_place_is_believed_by_what_became_of_its_offers(store: Store, clock: Clock) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.effects import Effect
 from broker.model import Change, Holder, Overview, Status, Version, Wanted
 from broker.store import Store
 from tests.builders import NOW
@@ -120,9 +121,9 @@ async def test_a_holder_tells_what_its_current_attempt_holds(store: Store) -> No
     until = NOW + HOUR
     of = await add(store, session(1))
     buried = attempt(of, 1, ended_at=NOW, tombstone_until=until)
-    of = await store.commit(Change("bury", of, buried))
+    of = await store.commit(Change(Effect.BURY, of, buried))
     of = await store.commit(
-        Change("retry", replace(of, attempt=2, instance_id="4711"), attempt(of, 2))
+        Change(Effect.RETRY, replace(of, attempt=2, instance_id="4711"), attempt(of, 2))
     )
     plain = await add(store, session(2, status=Status.RUNNING))
     expected = {
@@ -135,7 +136,7 @@ async def test_a_holder_tells_what_its_current_attempt_holds(store: Store) -> No
 async def test_a_holder_whose_current_attempt_is_over_is_closed(store: Store) -> None:
     """Between two attempts nothing is held."""
     of = await add(store, session(1))
-    await store.commit(Change("gone", of, attempt(of, 1, ended_at=NOW)))
+    await store.commit(Change(Effect.GONE, of, attempt(of, 1, ended_at=NOW)))
     assert {of.id: True} == {
         name: one.is_closed for name, one in (await store.holders([of.id])).items()
     }
@@ -145,9 +146,9 @@ async def test_an_overview_has_every_attempt_and_everything_that_was_billed(stor
     """In their order, each once; of the sessions that exist."""
     of = await add(store, session(1), accrual=accrual(session(1), ends_at=NOW + HOUR))
     again = accrual(of, begins_at=NOW + HOUR, price_per_hour=Decimal("0.20"))
-    of = await store.commit(Change("reprice", of, accrual=again))
+    of = await store.commit(Change(Effect.REPRICE, of, accrual=again))
     second = attempt(of, 2)
-    of = await store.commit(Change("retry", replace(of, attempt=2), second))
+    of = await store.commit(Change(Effect.RETRY, replace(of, attempt=2), second))
     other = await add(store, session(2), attempt=None)
     first_bill = accrual(session(1), ends_at=NOW + HOUR)
     whole = Overview(of, (attempt(of), second), (first_bill, again))
@@ -163,7 +164,10 @@ async def test_every_commit_is_another_version(store: Store) -> None:
     """Whatever of the session it changes: who has seen a version has seen all that it says."""
     of = await add(store, session(1))
     versions = [await store.versions()]
-    for change in (Change("again", of, attempt(of)), Change("bill", of, accrual=accrual(of))):
+    for change in (
+        Change(Effect.DESTROY_AGAIN, of, attempt(of)),
+        Change(Effect.DESTROYING, of, accrual=accrual(of)),
+    ):
         of = await store.commit(replace(change, session=of))
         versions.append(await store.versions())
 

@@ -11,6 +11,7 @@ import pytest
 from broker.decide import moves, upkeep
 from broker.decide.boot import Wrong
 from broker.decide.states import IllegalMove
+from broker.effects import Effect
 from broker.model import (
     FINAL,
     Change,
@@ -65,7 +66,7 @@ MOVES: dict[str, Callable[[Session], Change]] = {
     "gone": lambda s: moves.gone(s, VERIFIED, "", LATER),
     "retry": lambda s: moves.retry(s, an_attempt(n=2), LATER),
     "give_up": lambda s: moves.give_up(s, Reason.OFFER_GONE, "", LATER),
-    "conclude": lambda s: moves.conclude(Change("conclude", s), LATER),
+    "conclude": lambda s: moves.conclude(Change(Effect.CONCLUDE, s), LATER),
 }
 
 

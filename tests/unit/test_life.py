@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from broker.decide import moves
 from broker.decide.steps import Step, next_step
+from broker.effects import Effect
 from broker.model import Access, Accrual, Attempt, Change, Reason, Session, Status, Wanted
 from tests.builders import NOW, a_label, a_session, an_attempt, an_instance, an_offer
 
@@ -139,7 +140,7 @@ def abandon(life: Life, _: str) -> None:
 
 def conclude(life: Life, _: str) -> None:
     """Write the final status."""
-    life.write(moves.conclude(Change("conclude", life.session), life.now))
+    life.write(moves.conclude(Change(Effect.CONCLUDE, life.session), life.now))
 
 
 ACTIONS: dict[Step, tuple[Callable[[Life, str], None], tuple[str, ...]]] = {

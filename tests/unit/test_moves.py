@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from broker.decide import moves
+from broker.effects import Effect
 from broker.model import (
     Access,
     Attempt,
@@ -333,7 +334,7 @@ def test_a_session_that_gives_up_has_failed_for_the_reason_of_its_last_attempt()
 
 def test_the_end_of_a_session_without_a_machine_is_stopped() -> None:
     """Ended as asked, and nothing is left."""
-    change = moves.conclude(Change("conclude", STOPPING), LATER)
+    change = moves.conclude(Change(Effect.CONCLUDE, STOPPING), LATER)
 
     assert (Status.STOPPED, LATER) == (change.session.status, change.session.stopped_at)
     assert ["session.stopped"] == kinds(change)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from broker.decide import moves
 from broker.decide.money import cost
 from broker.decide.spending import Spending
+from broker.effects import Effect
 from broker.model import Accrual, Change, Session, Status
 from tests.builders import (
     MADE,
@@ -125,4 +126,4 @@ def _changed(accrual: Accrual) -> tuple[Change, Session]:
     """The change that writes `accrual`, and its session after it: final where it is closed."""
     status = STOPPING.status if accrual.ends_at is None else Status.STOPPED
     session = a_session(id=accrual.session_id, status=status)
-    return Change("change", session, accrual=accrual), session
+    return Change(Effect.EXTEND, session, accrual=accrual), session
