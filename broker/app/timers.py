@@ -1,4 +1,8 @@
-"""Everything that happens by itself: the timers call, they do not decide."""
+"""Everything that happens by itself: the timers call, they do not decide.
+
+When something is due is told by the event loop, whose clock never jumps as the wall clock
+may. The scheduler runs it: each job one at a time, its errors told.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from time import monotonic
 
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -32,6 +35,9 @@ _LONGEST_BETWEEN_BALANCES = timedelta(minutes=1)
 
 _BETWEEN_TIDYINGS = timedelta(hours=1)
 
+_BETWEEN_REAPS = timedelta(seconds=1)
+_REAPS_AT_ONCE = 10
+
 _STANDSTILL = timedelta(seconds=30)
 """A sweep that did not end for this long, beyond three intervals, is trouble."""
 
@@ -47,8 +53,10 @@ class Timers:
         )
         self._scheduler.add_listener(_tell_of_error, EVENT_JOB_ERROR)
         self._running: set[asyncio.Future[object]] = set()
+        self._waiting: dict[str, asyncio.TimerHandle] = {}
+        """Job -> its next time."""
         self._armed_for: datetime | None = None
-        self._swept_at = monotonic()
+        self._swept_at = 0.0
 
     async def start(self) -> None:
         """Begin, and be told of every change of a lease."""
@@ -68,7 +76,7 @@ class Timers:
         self._scheduler.add_job(self._run, args=[self._tidy], id="first-tidy", name="first-tidy")
         self._parts.tools.journal.listen(self)
         self._scheduler.start()
-        self._swept_at = monotonic()
+        self._swept_at = _monotonic()
         await self._arm_next()
 
     def _read_markets(self) -> None:
@@ -87,6 +95,8 @@ class Timers:
         if not self._scheduler.running:
             return
         self._scheduler.pause()
+        for waiting in self._waiting.values():
+            waiting.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=_PATIENCE)
         self._scheduler.shutdown(wait=False)
@@ -95,16 +105,33 @@ class Timers:
     def is_standing_still(self) -> bool:
         """Whether the sweeper has stopped sweeping."""
         longest = self._parts.settings.lifecycle.check_interval * 3 + _STANDSTILL
-        return monotonic() - self._swept_at > longest.total_seconds()
+        return _monotonic() - self._swept_at > longest.total_seconds()
 
     def session_changed(self, _: Change, session: Session) -> None:
         """Arm the alarm where a lease ends earlier than it would ring."""
         if session.wanted is Wanted.RUNNING:
             self._arm(due_at(session))
 
-    def _every(self, interval: timedelta, name: str, job: Callable[[], Awaitable[object]]) -> None:
+    def _every(self, interval: timedelta, name: str, job: Job) -> None:
+        def again() -> None:
+            self._every(interval, name, job)
+            self._begin(name, job)
+
+        self._wait(interval, name, again)
+
+    def _wait(self, span: timedelta, name: str, act: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiting[name] = loop.call_later(span.total_seconds(), act)
+
+    def _begin(self, name: str, job: Job, at_once: int = 1) -> None:
+        """Run `job` now, unless it is still at work: so many times `at_once`."""
         self._scheduler.add_job(
-            self._run, "interval", [job], seconds=interval.total_seconds(), id=name, name=name
+            self._run,
+            args=[job],
+            id=name,
+            name=name,
+            max_instances=at_once,
+            replace_existing=True,
         )
 
     async def _run(self, job: Job) -> None:
@@ -115,7 +142,7 @@ class Timers:
 
     async def _sweep(self) -> None:
         await self._parts.sweeper.sweep()
-        self._swept_at = monotonic()
+        self._swept_at = _monotonic()
 
     async def _watch_idleness(self) -> None:
         await self._parts.idle.probe(await self._parts.sweeper.watches())
@@ -126,29 +153,33 @@ class Timers:
         await self._parts.receipts.prune()
         await tools.store.prune_failures(tools.now() - REMEMBERED)
 
-    async def _reap(self) -> None:
+    def _ring(self) -> None:
+        """A lease is over. Nothing is lost by a reap beside another, and much by one less."""
         self._armed_for = None
+        self._begin(_DUE, self._reap, at_once=_REAPS_AT_ONCE)
+
+    async def _reap(self) -> None:
         await self._parts.sweeper.reap()
         await self._arm_next()
 
     async def _arm_next(self) -> None:
-        due = await self._parts.tools.store.next_due(self._parts.tools.now())
+        """What is over already was just reaped, without success: it is tried again soon."""
+        now = self._parts.tools.now()
+        due = await self._parts.tools.store.next_due(now)
         if due is not None:
-            self._arm(due)
+            self._arm(due if due > now else now + _BETWEEN_REAPS)
 
     def _arm(self, instant: datetime) -> None:
         if self._armed_for is not None and self._armed_for <= instant:
             return
+        if _DUE in self._waiting:
+            self._waiting[_DUE].cancel()
         self._armed_for = instant
-        self._scheduler.add_job(
-            self._run,
-            "date",
-            [self._reap],
-            run_date=instant,
-            id=_DUE,
-            name=_DUE,
-            replace_existing=True,
-        )
+        self._wait(max(instant - self._parts.tools.now(), timedelta()), _DUE, self._ring)
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _tell_of_error(event: JobExecutionEvent) -> None:

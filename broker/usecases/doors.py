@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from time import monotonic
 from typing import Protocol, TypeVar
 
 from broker.effects import Effect, effect
@@ -191,15 +190,16 @@ class Door:
         await self._provider.close()
 
     async def _call(self, operation: Effect, call: Awaitable[T]) -> T:
-        begun = monotonic()
+        clock = asyncio.get_running_loop().time
+        begun = clock()
         try:
             result = await self._within_deadline(operation, call)
         except ProviderError as error:
             failure = None if _is_no_fault(operation, error) else error
-            self._listener.provider_called(self.name, operation, monotonic() - begun, failure)
+            self._listener.provider_called(self.name, operation, clock() - begun, failure)
             self._note(operation, failure)
             raise
-        self._listener.provider_called(self.name, operation, monotonic() - begun, None)
+        self._listener.provider_called(self.name, operation, clock() - begun, None)
         self._note(operation, None)
         return result
 
