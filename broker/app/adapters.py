@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from broker.config import Problem, Settings
 from broker.errors import StartupError
 from providers.base import Provider
 from providers.errors import ProviderError
 from providers.registry import FACTORIES, open_provider, option_problems
+
+OpenProviders: TypeAlias = Callable[
+    [Settings, Path, Callable[[], datetime]], Awaitable[Mapping[str, Provider]]
+]
+"""Opens the adapters of all enabled providers, as `open_providers` does.
+
+They are given the settings, a folder for what they keep, and the clock to go by.
+"""
 
 log = logging.getLogger(__name__)
 

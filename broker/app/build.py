@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from broker.app.adapters import open_providers
+from broker.app.adapters import OpenProviders, open_providers
 from broker.app.identity import (
     Deployment,
     ensure_deployment,
@@ -21,7 +21,7 @@ from broker.decide.plan import Policy
 from broker.decide.spending import Spending
 from broker.decide.steps import Step
 from broker.metrics import Metrics
-from broker.ssh.connection import SshPool
+from broker.ssh.connection import Logins, SshPool
 from broker.store import Store
 from broker.sweeper import Sweeper
 from broker.usecases.authorized import AuthorizedKeys
@@ -74,10 +74,17 @@ class Parts:
 
 
 @asynccontextmanager
-async def built(settings: Settings, now: Callable[[], datetime] = utcnow) -> AsyncIterator[Parts]:
+async def built(
+    settings: Settings,
+    now: Callable[[], datetime] = utcnow,
+    *,
+    adapters: OpenProviders = open_providers,
+    logins: Callable[[], Logins] = lambda: SshPool(SSH_THREADS),
+) -> AsyncIterator[Parts]:
     """The broker put together, with nothing running yet; taken apart in reverse at the end.
 
-    `now` is the clock that all its parts go by.
+    `now` is the clock that all its parts go by, `adapters` opens its marketplaces, and `logins`
+    its way into machines.
     """
     async with AsyncExitStack() as stack:
         prepare_data_dir(settings.data_dir)
@@ -88,7 +95,7 @@ async def built(settings: Settings, now: Callable[[], datetime] = utcnow) -> Asy
             store, settings.data_dir, settings.lifecycle.deployment_id
         )
         part = deployment_part(deployment.id)
-        providers = await open_providers(settings, settings.data_dir, now)
+        providers = await adapters(settings, settings.data_dir, now)
         spending = Spending(await store.accruals(), await store.open_ids())
         metrics = Metrics(providers, spending)
         tools = _tools(settings, store, providers, metrics, part, now)
@@ -98,7 +105,7 @@ async def built(settings: Settings, now: Callable[[], datetime] = utcnow) -> Asy
             stack.push_async_callback(fleet.close)
         stack.push_async_callback(tools.inventory.close)
         stack.push_async_callback(tools.funds.close)
-        ssh = SshPool(SSH_THREADS)
+        ssh = logins()
         stack.callback(ssh.close)
         authorized = AuthorizedKeys(tools)
         stack.push_async_callback(authorized.close)
@@ -158,7 +165,7 @@ def _tools(
     )
 
 
-def _actions(tools: Tools, ssh: SshPool, authorized: AuthorizedKeys) -> dict[Step, Act]:
+def _actions(tools: Tools, ssh: Logins, authorized: AuthorizedKeys) -> dict[Step, Act]:
     launcher = Launcher(tools)
     return {
         Step.CREATE: launcher.create,

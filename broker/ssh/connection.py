@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from typing import Protocol
 
 from broker.ssh.dial import Line, dial, identification
 from broker.ssh.errors import NotYet, NotYetReason
@@ -21,6 +22,39 @@ from providers.base import Endpoint
 SSH_PORT = 22
 LOOKUP_THREADS = 4
 """Slow name servers hold up these, and nothing else of the broker."""
+
+
+class Logins(Protocol):
+    """The way into machines."""
+
+    async def run(
+        self,
+        endpoint: Endpoint,
+        user: str,
+        key: str,
+        command: str,
+        *,
+        host_keys: tuple[str, ...],
+        timeout: timedelta,  # noqa: ASYNC109
+    ) -> SshResult:
+        """Log in to `endpoint` with the private key `key` (PEM) and run one command.
+
+        `host_keys` are those seen before (as `SshResult.host_key`, or as lines of
+        known_hosts); empty: whoever answers is believed. `timeout` bounds everything,
+        the wait for a free thread too. Raises `NotYet`, `HostKeyChanged`, `BadKey`.
+        """
+        ...
+
+    async def banner(self, endpoint: Endpoint, *, timeout: timedelta) -> str:  # noqa: ASYNC109
+        """The identification line of the SSH host at `endpoint`: proof that it answers.
+
+        Raises `NotYet`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Hang up on every machine."""
+        ...
 
 
 class SshPool:
@@ -42,12 +76,6 @@ class SshPool:
         host_keys: tuple[str, ...],
         timeout: timedelta,  # noqa: ASYNC109 (it also shares the time out between addresses)
     ) -> SshResult:
-        """Log in to `endpoint` with the private key `key` (PEM) and run one command.
-
-        `host_keys` are those seen before (as `SshResult.host_key`, or as lines of
-        known_hosts); empty: whoever answers is believed. `timeout` bounds everything,
-        the wait for a free thread too. Raises `NotYet`, `HostKeyChanged`, `BadKey`.
-        """
         try:
             async with asyncio.timeout(timeout.total_seconds()):
                 line = await dial(endpoint, self._lookups, timeout)
@@ -62,10 +90,6 @@ class SshPool:
         *,
         timeout: timedelta,  # noqa: ASYNC109
     ) -> str:
-        """The identification line of the SSH host at `endpoint`: proof that it answers.
-
-        Raises `NotYet`.
-        """
         line = await dial(endpoint, self._lookups, timeout)
         line.release()
         return identification(line.greeting) or ""

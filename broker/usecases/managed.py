@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from broker.model import Attempt, Session
-from broker.ssh.connection import SshPool
+from broker.ssh.connection import Logins
 from broker.ssh.errors import NotYet, NotYetReason
 from broker.ssh.login import SshResult
 from broker.usecases.authorized import AuthorizedKeys
@@ -19,7 +19,7 @@ PATIENCE = timedelta(seconds=15)
 class ManagedAccess:
     """Runs commands on the machines of sessions, with the broker's own key."""
 
-    def __init__(self, tools: Tools, ssh: SshPool, authorized: AuthorizedKeys) -> None:
+    def __init__(self, tools: Tools, ssh: Logins, authorized: AuthorizedKeys) -> None:
         self._tools = tools
         self._ssh = ssh
         self._authorized = authorized

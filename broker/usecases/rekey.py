@@ -12,7 +12,7 @@ from broker.decide.keys import Retired, replaced_key
 from broker.decide.proof import bare_public_key
 from broker.errors import Conflict, NoLoginYet
 from broker.model import Attempt, Change, KeyType, Session, Status, Wanted
-from broker.ssh.connection import SshPool, known_hosts_line
+from broker.ssh.connection import Logins, known_hosts_line
 from broker.ssh.errors import HostKeyChanged, NotYet, NotYetReason
 from broker.ssh.rekey import NotExchanged, check_exchange, rekey_command
 from broker.usecases.authorized import AuthorizedKeys
@@ -36,7 +36,7 @@ class Rekeying:
     """Exchanges consumers' keys; two exchanges of one session never meet."""
 
     def __init__(
-        self, tools: Tools, ssh: SshPool, authorized: AuthorizedKeys, access: ManagedAccess
+        self, tools: Tools, ssh: Logins, authorized: AuthorizedKeys, access: ManagedAccess
     ) -> None:
         self._tools = tools
         self._ssh = ssh

@@ -14,7 +14,7 @@ from broker.decide.money import shown
 from broker.decide.pauses import growing
 from broker.decide.proof import Verification, judge_gpus
 from broker.model import Access, Attempt, Change, Reason, Session, Wanted
-from broker.ssh.connection import SshPool, known_hosts_line
+from broker.ssh.connection import Logins, known_hosts_line
 from broker.ssh.errors import HostKeyChanged, NotYet, NotYetReason
 from broker.ssh.login import SshResult
 from broker.ssh.probe import VERIFY_COMMAND, parse_verification
@@ -67,7 +67,7 @@ class _NotProved(Exception):
 class Verifier:
     """The step VERIFY: one look at the provider's list, one try to log in."""
 
-    def __init__(self, tools: Tools, ssh: SshPool, authorized: AuthorizedKeys) -> None:
+    def __init__(self, tools: Tools, ssh: Logins, authorized: AuthorizedKeys) -> None:
         self._tools = tools
         self._ssh = ssh
         self._authorized = authorized
