@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from ipaddress import ip_network
 
 from providers.base import (
     INCLUDED_DISK_GB,
@@ -26,6 +27,7 @@ from providers.simulator.faults import Fault, Word
 HOST = "127.0.0.1"
 NO_PORT = 9
 """Where machines without SSH say they are: the discard port, at which nothing answers."""
+_LOOPBACK = ip_network("127.0.0.0/8")
 ROOT = "root"
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -190,10 +192,16 @@ def launch_of(spec: LaunchSpec, offer: Offer, *, host_id: str, host_key: str) ->
     )
 
 
+def address_without_ssh(machine_id: int) -> str:
+    """The address of a machine without SSH: one of its own on this computer."""
+    return str(_LOOPBACK[machine_id % _LOOPBACK.num_addresses])
+
+
 def present_instance(machine: Machine, now: datetime, *, has_ssh: bool) -> Instance:
     """The machine as the provider tells it at `now`."""
     status = machine.status(now)
     is_running = status is InstanceStatus.RUNNING
+    host = HOST if has_ssh else address_without_ssh(machine.id)
     ssh_port = machine.ssh_port if has_ssh else NO_PORT
     published = machine.published if has_ssh else dict.fromkeys(machine.launch.ports, NO_PORT)
     return Instance(
@@ -201,9 +209,9 @@ def present_instance(machine: Machine, now: datetime, *, has_ssh: bool) -> Insta
         label=machine.launch.label,
         status=status,
         detail=_detail(machine, status, now)[:_LONGEST_DETAIL],
-        ssh=(Endpoint(HOST, ssh_port),) if is_running and ssh_port else (),
+        ssh=(Endpoint(host, ssh_port),) if is_running and ssh_port else (),
         ports={
-            inside: Endpoint(HOST, outside) for inside, outside in published.items() if is_running
+            inside: Endpoint(host, outside) for inside, outside in published.items() if is_running
         },
         price_per_hour=machine.launch.price_per_hour,
         created_at=machine.created_at,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ import pytest
 from providers.base import Endpoint, InstanceStatus, LaunchMode
 from providers.simulator.account import Account, OfferTaken
 from providers.simulator.faults import Fault, Operation, Word
-from providers.simulator.machine import Fate, Launch, Machine, decide_fate, present_instance
+from providers.simulator.machine import (
+    Fate,
+    Launch,
+    Machine,
+    address_without_ssh,
+    decide_fate,
+    present_instance,
+)
 
 MADE = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 BOOT_TIME = timedelta(seconds=3)
@@ -218,8 +226,12 @@ def test_without_ssh_machines_tell_an_address_where_nothing_answers() -> None:
     """For measuring what does not log in."""
     instance = present_instance(a_machine(), BOOTED, has_ssh=False)
 
-    assert instance.ssh == (Endpoint("127.0.0.1", 9),)
-    assert dict(instance.ports) == dict.fromkeys((8000, 8001), Endpoint("127.0.0.1", 9))
+    (nowhere,) = instance.ssh
+    assert (nowhere.host, nowhere.port) == (address_without_ssh(a_machine().id), 9)
+    assert dict(instance.ports) == dict.fromkeys((8000, 8001), nowhere)
+    addresses = {address_without_ssh(n) for n in range(1, 1000)}
+    assert len(addresses) == 999
+    assert all(ip_address(address).is_loopback for address in addresses)
 
 
 def test_secrets_are_not_shown_by_accident() -> None:
