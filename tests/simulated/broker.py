@@ -31,7 +31,7 @@ SETTINGS = {
 }
 """All others are as users have them: nobody waits for anything."""
 
-_BETWEEN_LOOKS = 0.1
+_BETWEEN_LOOKS = 0.5
 """Simulated seconds."""
 
 
