@@ -1,10 +1,60 @@
-"""The only reader of the wall clock. Everyone else is handed an instant or a `now` callable."""
+"""The only reader of the wall clock. Everyone else is handed an instant or a callable.
+
+The wall clock may jump: somebody sets it, the computer slept. What was promised or is written down
+goes by it all the same; how long something has lasted in this process goes by a steady clock.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from broker.decide.jumps import Glance, jump_between
 
 
 def utcnow() -> datetime:
     """The present instant, aware, in UTC."""
     return datetime.now(UTC)
+
+
+class JumpListener(Protocol):
+    """Is told when the wall clock has jumped, before anybody is told its new time."""
+
+    def clock_jumped(self, by: timedelta, now: datetime) -> None: ...
+
+
+class Clock:
+    """A wall clock that is watched for jumps by whoever reads it, and a steady one beside it."""
+
+    def __init__(self, wall: Callable[[], datetime], passed: Callable[[], float]) -> None:
+        """`wall` tells the time, and `passed` the seconds that have passed: it never jumps."""
+        self._wall = wall
+        self._passed = passed
+        self._listeners: list[JumpListener] = []
+        self._last = self._glance()
+        self._origin = self._last.at - timedelta(seconds=self._last.ended)
+
+    def listen(self, listener: JumpListener) -> None:
+        """Tell `listener` of every jump from now on."""
+        self._listeners.append(listener)
+
+    def now(self) -> datetime:
+        """The present instant: for what is promised, and for what is written down."""
+        before, self._last = self._last, self._glance()
+        by = jump_between(before, self._last)
+        if by:
+            for listener in self._listeners:
+                listener.clock_jumped(by, self._last.at)
+        return self._last.at
+
+    def steady(self) -> datetime:
+        """An instant of a clock that never jumps: to be compared with others of it.
+
+        It was the present instant when the process began.
+        """
+        return self._origin + timedelta(seconds=self._passed())
+
+    def _glance(self) -> Glance:
+        begun = self._passed()
+        return Glance(self._wall(), begun, self._passed())

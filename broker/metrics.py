@@ -165,6 +165,9 @@ class Metrics:
     def _define_session_metrics(self) -> None:
         registry = self.registry
         self._orphans = Counter("gpu_orphans_detected_total", "Orphans found.", registry=registry)
+        self._clock_jumps = Counter(
+            "gpu_clock_jumps_total", "Jumps of the wall clock that were noticed.", registry=registry
+        )
         self._ghosts = Counter("gpu_ghosts_detected_total", "Ghosts found.", registry=registry)
         self._mismatches = Counter(
             "gpu_reconciliation_mismatches_total",
@@ -275,6 +278,9 @@ class Metrics:
         self._provider_errors.labels(provider, operation).inc()
         if operation is Effect.DESTROY:
             self._destroy_failures.inc()
+
+    def clock_jumped(self, _by: timedelta, _now: datetime) -> None:
+        self._clock_jumps.inc()
 
     def orphan_detected(self) -> None:
         self._orphans.inc()

@@ -26,6 +26,7 @@ from broker.decide.plan import (
     EndSession,
     LoseSession,
     MarkLost,
+    Memory,
     Policy,
     ResumeSession,
     Verdicts,
@@ -85,10 +86,11 @@ class Sweeper:
         self._workers = workers
         self._policy = policy
         self._listener = listener
-        self._missed: dict[str, Mapping[str, int]] = {}
+        self._memories: dict[str, Memory] = {}
         self._denied: dict[str, Counter[str]] = {}
         """Provider -> session -> how often in a row it said that the missing machine is gone."""
         self._compared_at: dict[str, datetime] = {}
+        """Provider -> when the last list was asked for that was compared, by the steady clock."""
         self._locks = {provider: asyncio.Lock() for provider in tools.fleets}
 
     async def sweep(
@@ -126,10 +128,11 @@ class Sweeper:
         verdicts = await self._compare(provider, listing, watches)
         if is_dry_run:
             return await self._carry_out(verdicts.actions, is_dry_run=True)
-        if listing.asked_at <= self._compared_at.get(provider, listing.asked_at - _INSTANT):
+        asked_at = listing.asked_steadily_at
+        if asked_at <= self._compared_at.get(provider, asked_at - _INSTANT):
             # Looking at one list twice must not count as two sightings.
             return []
-        self._compared_at[provider] = listing.asked_at
+        self._compared_at[provider] = asked_at
         await self._remember(provider, verdicts)
         applied = await self._carry_out(verdicts.actions, is_dry_run=False, patience=patience)
         await self._note_asked(provider, applied)
@@ -157,10 +160,7 @@ class Sweeper:
     ) -> tuple[dict[str, Listing], dict[str, str]]:
         names = list(providers)
         seconds = patience.total_seconds() if patience else None
-        asked = (
-            asyncio.wait_for(self._tools.fleets[name].since(self._tools.now()), seconds)
-            for name in names
-        )
+        asked = (asyncio.wait_for(self._tools.fleets[name].fresh(), seconds) for name in names)
         answers = dict(
             zip(names, await asyncio.gather(*asked, return_exceptions=True), strict=True)
         )
@@ -187,9 +187,10 @@ class Sweeper:
             watches=[watch for watch in watches if watch.provider == provider],
             holders=await self._tools.store.holders(ids),
             sightings=await self._tools.store.sightings(provider),
-            missed=self._missed.get(provider, {}),
+            memory=self._memories.get(provider, Memory()),
             policy=self._policy,
             now=self._tools.now(),
+            steady=self._tools.steady(),
         )
         return await asyncio.to_thread(plan)
 
@@ -198,9 +199,9 @@ class Sweeper:
         store = self._tools.store
         before = {one.instance_id: one for one in await store.sightings(provider)}
         now_seen = {one.instance_id for one in verdicts.sightings}
-        self._missed[provider] = verdicts.missed
+        self._memories[provider] = verdicts.memory
         denied = self._denied.get(provider, Counter())
-        self._denied[provider] = Counter({one: denied[one] for one in verdicts.missed})
+        self._denied[provider] = Counter({one: denied[one] for one in verdicts.memory.missed})
         await store.save_sightings(provider, verdicts.sightings)
         for sighting in verdicts.sightings:
             if sighting.instance_id not in before:

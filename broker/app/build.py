@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from broker.app.identity import (
     prepare_data_dir,
     sealing_key,
 )
-from broker.clock import utcnow
+from broker.clock import Clock, utcnow
 from broker.config import Settings
 from broker.decide.plan import Policy
 from broker.decide.spending import Spending
@@ -57,6 +58,7 @@ class Parts:
     """The broker, put together."""
 
     settings: Settings
+    clock: Clock
     deployment: Deployment
     providers: Mapping[str, Provider]
     tools: Tools
@@ -96,15 +98,11 @@ async def built(
         )
         part = deployment_part(deployment.id)
         providers = await adapters(settings, settings.data_dir, now)
-        spending = Spending(await store.accruals(), await store.open_ids())
-        metrics = Metrics(providers, spending)
-        tools = _tools(settings, store, providers, metrics, part, now)
-        for door in tools.doors.values():
-            stack.push_async_callback(door.close)
-        for fleet in tools.fleets.values():
-            stack.push_async_callback(fleet.close)
-        stack.push_async_callback(tools.inventory.close)
-        stack.push_async_callback(tools.funds.close)
+        metrics = await _metrics(store, providers)
+        clock = Clock(now, asyncio.get_running_loop().time)
+        tools = _tools(settings, store, providers, metrics, part, clock)
+        for close in _closers(tools):
+            stack.push_async_callback(close)
         ssh = logins()
         stack.callback(ssh.close)
         authorized = AuthorizedKeys(tools)
@@ -113,8 +111,11 @@ async def built(
         rekeying = Rekeying(tools, ssh, authorized, access)
         workers = Workers(store, _actions(tools, ssh, authorized))
         stack.push_async_callback(workers.close)
+        idle = IdleWatch(tools, workers, access)
+        clock.listen(idle)
         yield Parts(
             settings=settings,
+            clock=clock,
             deployment=deployment,
             providers=providers,
             tools=tools,
@@ -124,12 +125,16 @@ async def built(
             sessions=Sessions(tools, workers),
             holds=Holds(tools, workers),
             rekeying=rekeying,
-            receipts=Receipts(store, now=now),
+            receipts=Receipts(store, now=clock.now),
             authorized=authorized,
             watchdogs=Watchdogs(tools, access),
-            idle=IdleWatch(tools, workers, access),
+            idle=idle,
             sweeper=Sweeper(tools, workers, await _policy(settings, store, part), metrics),
         )
+
+
+async def _metrics(store: Store, providers: Mapping[str, Provider]) -> Metrics:
+    return Metrics(providers, Spending(await store.accruals(), await store.open_ids()))
 
 
 def _tools(
@@ -138,8 +143,9 @@ def _tools(
     providers: Mapping[str, Provider],
     metrics: Metrics,
     deployment: str,
-    now: Callable[[], datetime],
+    clock: Clock,
 ) -> Tools:
+    now = clock.now
     doors = {name: Door(one, metrics, now=now) for name, one in providers.items()}
     inventory = Inventory(
         doors,
@@ -149,20 +155,33 @@ def _tools(
         now=now,
     )
     funds = Funds(doors, store, now=now)
+    for listener in (metrics, inventory, funds):
+        clock.listen(listener)
     keyring = Keyring(own_key(settings.data_dir))
     return Tools(
         store=store,
         journal=Journal(store, [metrics, inventory, funds, keyring]),
         doors=doors,
-        fleets={name: Fleet(door, now=now) for name, door in doors.items()},
+        fleets={name: Fleet(door, clock) for name, door in doors.items()},
         inventory=inventory,
         funds=funds,
         destructions=Destructions(store, now=now),
-        templates=Templates(doors, now=now),
+        templates=Templates(doors, now=clock.steady),
         keyring=keyring,
         rules=_rules(settings, deployment),
         now=now,
+        steady=clock.steady,
     )
+
+
+def _closers(tools: Tools) -> Iterator[Callable[[], Awaitable[None]]]:
+    """What ends the parts that work by themselves, the first of all last."""
+    for door in tools.doors.values():
+        yield door.close
+    for fleet in tools.fleets.values():
+        yield fleet.close
+    yield tools.inventory.close
+    yield tools.funds.close
 
 
 def _actions(tools: Tools, ssh: Logins, authorized: AuthorizedKeys) -> dict[Step, Act]:

@@ -18,20 +18,23 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from broker.app.build import Parts
 from broker.decide.confidence import REMEMBERED
 from broker.decide.lease import due_at
-from broker.model import Change, Session, Wanted
+from broker.model import Change, Event, Session, Wanted
 
 log = logging.getLogger(__name__)
 logging.getLogger("apscheduler").setLevel(logging.CRITICAL)  # `_tell_of_error` tells
 
 Job = Callable[[], Awaitable[object]]
 
-_DUE = "due"
+_DUE, _GLANCE, _JUMPED = "due", "glance", "clock-jumped"
 _PATIENCE = 2.0
 """Seconds that jobs under way get at a stop."""
 _SHORTEST_LOOK, _LONGEST_LOOK = timedelta(milliseconds=100), timedelta(seconds=5)
 """How often it is asked whether a provider's offers have to be read again."""
 
 _LONGEST_BETWEEN_BALANCES = timedelta(minutes=1)
+
+_BETWEEN_GLANCES = timedelta(seconds=1)
+"""How soon a jump of the wall clock is noticed where nobody else reads it."""
 
 _BETWEEN_TIDYINGS = timedelta(hours=1)
 
@@ -75,6 +78,8 @@ class Timers:
         # A broker that is started more often than that would never come to it.
         self._scheduler.add_job(self._run, args=[self._tidy], id="first-tidy", name="first-tidy")
         self._parts.tools.journal.listen(self)
+        self._parts.clock.listen(self)
+        self._glance()
         self._scheduler.start()
         self._swept_at = _monotonic()
         await self._arm_next()
@@ -111,6 +116,22 @@ class Timers:
         """Arm the alarm where a lease ends earlier than it would ring."""
         if session.wanted is Wanted.RUNNING:
             self._arm(due_at(session))
+
+    def clock_jumped(self, by: timedelta, now: datetime) -> None:
+        """A clock tells of every jump: the next end comes sooner or later than was thought."""
+        log.warning("The wall clock has jumped by %+.1f s.", by.total_seconds())
+        self._armed_for = None
+        self._begin(_JUMPED, partial(self._after_jump, by, now), at_once=_REAPS_AT_ONCE)
+
+    async def _after_jump(self, by: timedelta, now: datetime) -> None:
+        await self._reap()
+        data = {"by_seconds": round(by.total_seconds(), 3)}
+        await self._parts.tools.store.add_event(Event("clock.jumped", now, data=data))
+
+    def _glance(self) -> None:
+        """Whoever reads the clock notices its jumps; here somebody does, if nobody else."""
+        self._wait(_BETWEEN_GLANCES, _GLANCE, self._glance)
+        self._parts.clock.now()
 
     def _every(self, interval: timedelta, name: str, job: Job) -> None:
         def again() -> None:

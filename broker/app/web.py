@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
 from functools import cache
 from typing import Protocol, runtime_checkable
 
@@ -114,7 +113,7 @@ class Shown:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._begun_at = parts.tools.now()
+        self._begun_at = parts.tools.steady()
 
     async def metrics(self) -> bytes:
         tools = self._parts.tools
@@ -127,9 +126,7 @@ class Shown:
                 accrued=self._parts.metrics.spending.until(now),
                 offers={name: reading.offers for name, reading in readings.items()},
                 inventory_age={
-                    name: max(now - self._begun_at, timedelta(0))
-                    if reading.age is None
-                    else reading.age
+                    name: tools.steady() - self._begun_at if reading.age is None else reading.age
                     for name, reading in readings.items()
                 },
                 balances=tools.funds.balances,

@@ -22,7 +22,10 @@ _LONGEST_PAUSE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How often a provider was told of a machine's keys, and when the last time was over."""
+    """How often a provider was told of a machine's keys, and when the last time was over.
+
+    By the steady clock.
+    """
 
     tries: int = 0
     ended_at: datetime | None = None

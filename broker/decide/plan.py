@@ -7,10 +7,11 @@ Two plans. `plan_sessions` looks at our records alone: leases, work that nobody 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
+from broker.decide.jumps import begun_steadily
 from broker.decide.lease import due_at, is_kept, needs_warning, overdue
 from broker.decide.ownership import is_held, ours_among
 from broker.model import Holder, Reason, Sighting, Status, Wanted, Watch
@@ -100,14 +101,29 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What a process remembers from one comparison with a provider's list to the next.
+
+    Instants are of its steady clock: no jump of the wall clock shortens or stretches a grace.
+    """
+
+    missed: Mapping[str, int] = field(default_factory=dict)
+    """Live session -> complete lists in a row without its instance."""
+    unheld: Mapping[str, datetime] = field(default_factory=dict)
+    """Instance of ours that no live session holds -> since when."""
+    down: Mapping[str, datetime] = field(default_factory=dict)
+    """Session whose machine the provider calls lost, stopped or offline -> since when."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdicts:
     """What a comparison with one provider's list found."""
 
     actions: tuple[Action, ...]
     sightings: tuple[Sighting, ...]
     """Every instance of ours that no live session holds, to be remembered."""
-    missed: Mapping[str, int]
-    """Live session -> complete lists in a row without its instance."""
+    memory: Memory
+    """For the next comparison."""
 
 
 def plan_sessions(watches: Iterable[Watch], now: datetime) -> list[SessionAction]:
@@ -137,32 +153,43 @@ def plan_instances(
     watches: Iterable[Watch],
     holders: Mapping[str, Holder],
     sightings: Iterable[Sighting],
-    missed: Mapping[str, int],
+    memory: Memory,
     policy: Policy,
     now: datetime,
+    steady: datetime,
 ) -> Verdicts:
     """Compare our records with one complete list of `provider`.
 
-    `listed_at` is when the list was asked for, and the records were read after it.
+    `listed_at` is when the list was asked for, and the records were read after it. `memory` is
+    that of the last comparison in this process, `steady` is `now` by the steady clock.
     """
     known = {sighting.instance_id: sighting for sighting in sightings}
+    unheld = [
+        (instance, label, holder)
+        for instance, label in ours_among(instances, policy.deployment)
+        if not is_held(holder := holders.get(label.session_id), instance, label)
+        and not _was_proved_gone(holder, label, listed_at)
+    ]
+    seen = [see(known.get(instance.id), provider, instance, now) for instance, _, _ in unheld]
+    first_seen = {sighting.instance_id: sighting.first_seen_at for sighting in seen}
+    unheld_since = begun_steadily(memory.unheld, first_seen, now, steady)
     actions: list[Action] = []
-    seen: list[Sighting] = []
-    for instance, label in ours_among(instances, policy.deployment):
-        holder = holders.get(label.session_id)
-        if is_held(holder, instance, label) or _was_proved_gone(holder, label, listed_at):
-            continue
-        sighting = see(known.get(instance.id), provider, instance, now)
-        seen.append(sighting)
-        why = _may_be_destroyed(sighting, instance, label, holder, policy, now)
+    for sighting, (instance, label, holder) in zip(seen, unheld, strict=True):
+        is_graced = steady - unheld_since[instance.id] < policy.orphan_grace
+        why = _may_be_destroyed(sighting, instance, label, holder, policy, now, is_graced=is_graced)
         if why is not None:
             actions.append(DestroyInstance(provider, instance.id, str(label), why))
     by_id = {instance.id: instance for instance in instances}
-    live = [watch for watch in watches if _should_be_listed(watch, listed_at, settle)]
-    absent = {watch.id: missed.get(watch.id, 0) + 1 for watch in live if _id(watch) not in by_id}
+    live = [watch for watch in watches if _should_be_listed(watch, listed_at, settle, now)]
+    absent = {
+        watch.id: memory.missed.get(watch.id, 0) + 1 for watch in live if _id(watch) not in by_id
+    }
+    down = {watch.id: watch.lost_since or now for watch in live if _is_down(watch, by_id)}
+    down_since = begun_steadily(memory.down, down, now, steady)
     for watch in live:
-        actions += _plan_machine(watch, by_id.get(_id(watch)), absent, policy, now)
-    return Verdicts(tuple(actions), tuple(seen), absent)
+        down_for = steady - down_since.get(watch.id, steady)
+        actions += _plan_machine(watch, by_id.get(_id(watch)), absent, down_for, policy, now)
+    return Verdicts(tuple(actions), tuple(seen), Memory(absent, unheld_since, down_since))
 
 
 def _was_proved_gone(holder: Holder | None, label: Label, listed_at: datetime) -> bool:
@@ -185,14 +212,13 @@ def _may_be_destroyed(
     holder: Holder | None,
     policy: Policy,
     now: datetime,
+    *,
+    is_graced: bool,
 ) -> str | None:
     tombstone = holder.tombstones.get(label.attempt) if holder is not None else None
     if tombstone is not None and now < tombstone:
         return "It appeared after the reply to its creation was lost."
-    if (
-        sighting.count < SIGHTINGS_OF_AN_ORPHAN
-        or now < sighting.first_seen_at + policy.orphan_grace
-    ):
+    if sighting.count < SIGHTINGS_OF_AN_ORPHAN or is_graced:
         return None
     if holder is None and not policy.orphan_grace_is_explicit and _is_older(instance, policy):
         if now < label.deadline:
@@ -205,12 +231,16 @@ def _is_older(instance: Instance, policy: Policy) -> bool:
     return instance.created_at is None or instance.created_at < policy.database_created_at
 
 
-def _should_be_listed(watch: Watch, listed_at: datetime, settle: timedelta) -> bool:
+def _should_be_listed(watch: Watch, listed_at: datetime, settle: timedelta, now: datetime) -> bool:
+    """Whether a list that was asked for then would show the machine.
+
+    What was accepted in the future was accepted before the wall clock was set back.
+    """
     return (
         watch.status is Status.RUNNING
         and watch.wanted is Wanted.RUNNING
         and watch.accepted_at is not None
-        and watch.accepted_at + settle <= listed_at
+        and (watch.accepted_at + settle <= listed_at or now < watch.accepted_at)
     )
 
 
@@ -218,10 +248,16 @@ def _id(watch: Watch) -> str:
     return watch.instance_id or ""
 
 
+def _is_down(watch: Watch, by_id: Mapping[str, Instance]) -> bool:
+    instance = by_id.get(_id(watch))
+    return instance is not None and instance.status in _LOST
+
+
 def _plan_machine(
     watch: Watch,
     instance: Instance | None,
     absent: Mapping[str, int],
+    down_for: timedelta,
     policy: Policy,
     now: datetime,
 ) -> list[SessionAction]:
@@ -232,8 +268,7 @@ def _plan_machine(
         return [LoseSession(watch.id, detail, is_ghost=True)]
     if instance.status not in _LOST:
         return [MarkLost(watch.id, None)] if watch.lost_since is not None else []
-    since = watch.lost_since or now
-    if now - since >= policy.lost_after and not is_kept(watch, now):
+    if down_for >= policy.lost_after and not is_kept(watch, now):
         words = f": {instance.detail}" if instance.detail else ""
         detail = f"The provider calls the machine {instance.status}{words}."
         return [LoseSession(watch.id, detail, is_ghost=False)]

@@ -27,6 +27,7 @@ class Told:
     failures: int = 0
     """In a row, since it last worked."""
     tried_at: datetime | None = None
+    """By the steady clock."""
 
 
 def deadline_of(session: Session) -> datetime:

@@ -78,7 +78,7 @@ class Accounts:
             raise NotFound.named("provider", name)
         try:
             async with asyncio.timeout(_LIST_PATIENCE.total_seconds()):
-                listing = await fleet.since(self._tools.now())
+                listing = await fleet.fresh()
         except (ProviderError, TimeoutError) as error:
             why = str(error) or "It does not answer in time."
             raise ProviderUnavailable(f"{name} cannot be listed: {why}") from error
@@ -109,7 +109,7 @@ class Accounts:
         fleet = self._tools.fleets[name]
         with suppress(ProviderError, TimeoutError):
             async with asyncio.timeout(_PATIENCE.total_seconds()):
-                return await fleet.since(self._tools.now())
+                return await fleet.fresh()
         return fleet.latest
 
     async def _machines(self, instances: Sequence[Instance]) -> Machines:

@@ -62,7 +62,7 @@ class AuthorizedKeys:
     def missing(self, session: Session, attempt: Attempt) -> None:
         """The machine does not accept a key: tell the provider again, but not all the time."""
         told = self._told.get(attempt.label, Told())
-        if may_tell_again(told, self._tools.now(), self._pace(attempt)):
+        if may_tell_again(told, self._tools.steady(), self._pace(attempt)):
             self._tell(session, attempt)
 
     def trouble_of(self, attempt: Attempt) -> str:
@@ -124,7 +124,7 @@ class AuthorizedKeys:
                 log.warning("%s", self._troubles[label], extra={"session_id": session_id})
             else:
                 self._troubles.pop(label, None)
-            told = Told(self._told.get(label, Told()).tries + 1, self._tools.now())
+            told = Told(self._told.get(label, Told()).tries + 1, self._tools.steady())
             self._told[label] = told
             if label not in self._troubles or attempt.verified_at is not None:
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from broker.decide.confidence import age_factor
@@ -105,6 +105,14 @@ class Feed:
         """End a reading that is under way."""
         await self._flight.close()
 
+    def clock_jumped(self, by: timedelta) -> None:
+        """What was read is as old as before."""
+        if self.snapshot is not None:
+            self.snapshot = replace(self.snapshot, taken_at=self.snapshot.taken_at + by)
+        if (trouble := self.trouble) is not None:
+            since, not_before = trouble.since + by, trouble.not_before + by
+            self.trouble = replace(trouble, since=since, not_before=not_before)
+
     def is_due(self, now: datetime) -> bool:
         """Whether the market is to be read again."""
         if self.trouble is not None:
@@ -161,7 +169,8 @@ class Feed:
         last = self.snapshot
         coverage = Coverage(listing.complete, listing.detail, listing.dropped)
         self._tell_of_coverage(coverage, last.coverage if last else Coverage())
-        self.snapshot = Snapshot(listing.offers, begun_at, coverage)
+        # Where the clock was set back meanwhile, nothing was read in the future.
+        self.snapshot = Snapshot(listing.offers, min(begun_at, self._now()), coverage)
         self.trouble = None
         self.generation += 1
         self._on_reading(self, last, self.snapshot)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
+from broker.clock import Clock
 from broker.usecases.doors import Door
 from providers.base import Instance
 
@@ -18,6 +19,8 @@ class Listing:
 
     asked_at: datetime
     """When the list was asked for: what happened before it is in it."""
+    asked_steadily_at: datetime
+    """The same by the steady clock: to be compared with other lists."""
     instances: Sequence[Instance]
 
     @cached_property
@@ -32,29 +35,30 @@ class Listing:
 class Fleet:
     """The instances of one account, listed at most once at a time."""
 
-    def __init__(self, door: Door, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, door: Door, clock: Clock) -> None:
         self._door = door
-        self._now = now
+        self._clock = clock
         self.latest: Listing | None = None
         """The last complete list, however old."""
         self._running: asyncio.Task[Listing] | None = None
 
-    async def since(self, instant: datetime) -> Listing:
-        """A list that was asked for at `instant` or later; raises ProviderError."""
-        while self.latest is None or self.latest.asked_at < instant:
+    async def fresh(self) -> Listing:
+        """A list that was asked for no sooner than this; raises ProviderError."""
+        return await self.recent(timedelta())
+
+    async def recent(self, age: timedelta) -> Listing:
+        """A list that is not older than `age`; raises ProviderError."""
+        since = self._clock.steady() - age
+        while self.latest is None or self.latest.asked_steadily_at < since:
             if self._running is None or self._running.done():
                 self._running = asyncio.create_task(self._list(), name=f"list-{self._door.name}")
                 self._running.add_done_callback(_look_at)
             await asyncio.shield(self._running)
         return self.latest
 
-    async def recent(self, age: timedelta) -> Listing:
-        """A list that is not older than `age`; raises ProviderError."""
-        return await self.since(self._now() - age)
-
     async def _list(self) -> Listing:
-        asked_at = self._now()
-        listing = Listing(asked_at, await self._door.list_instances())
+        asked_at, asked_steadily_at = self._clock.now(), self._clock.steady()
+        listing = Listing(asked_at, asked_steadily_at, await self._door.list_instances())
         self.latest = listing
         return listing
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -52,6 +53,13 @@ class _Teller:
         """Read the credit now, unless the marketplace asked to be left alone for a while."""
         if self._not_before is None or self._not_before <= self._now():
             await self._flight.join()
+
+    def clock_jumped(self, by: timedelta) -> None:
+        """What was read is as old as before."""
+        if self.credit is not None:
+            self.credit = replace(self.credit, read_at=self.credit.read_at + by)
+        if self._not_before is not None:
+            self._not_before += by
 
     async def close(self) -> None:
         """End a reading that is under way."""
@@ -121,6 +129,11 @@ class Funds:
     async def refresh_all(self) -> None:
         """Read the credit of every account now."""
         await asyncio.gather(*(teller.refresh() for teller in self._tellers.values()))
+
+    def clock_jumped(self, by: timedelta, _: datetime) -> None:
+        """A clock tells of every jump."""
+        for teller in self._tellers.values():
+            teller.clock_jumped(by)
 
     async def ready(self, provider: str | None = None) -> None:
         """Wait for the first readings, a few seconds at most after the first such wait.

@@ -45,6 +45,12 @@ class IdleWatch:
         self._kept: set[str] = set()
         """Sessions that are idle, and that an operator keeps."""
 
+    def clock_jumped(self, _by: timedelta, _now: datetime) -> None:
+        """A clock tells of every jump: since then nobody knows for how long a machine was idle."""
+        self._states.clear()
+        self._next_probe.clear()
+        self._reported.clear()
+
     async def probe(self, watches: list[Watch]) -> None:
         """Take a reading of every machine whose turn it is."""
         now = self._tools.now()

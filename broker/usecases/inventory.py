@@ -122,6 +122,11 @@ class Inventory:
         if feed.is_due(self._now()):
             await feed.refresh()
 
+    def clock_jumped(self, by: timedelta, _: datetime) -> None:
+        """A clock tells of every jump."""
+        for feed in self._feeds.values():
+            feed.clock_jumped(by)
+
     async def ready(self, provider: str | None = None) -> None:
         """Wait for the first readings, a few seconds at most after the first such wait.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -61,6 +61,9 @@ class Tools:
     keyring: Keyring
     rules: Rules
     now: Callable[[], datetime]
+    """The present instant: for what is promised, and for what is written down."""
+    steady: Callable[[], datetime]
+    """An instant of a clock that never jumps: for how long something lasts in this process."""
 
 
 def first_attempt(session: Session, rules: Rules) -> Attempt:
@@ -84,7 +87,18 @@ class Launcher:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._begun_at = tools.now()
+        self._sent: dict[str, datetime] = {}
+        """Label -> when this process sent its creating call, by the steady clock."""
+        self._searching: dict[str, datetime] = {}
+        """Label -> since when this process looks for its instance, by the steady clock."""
+        tools.journal.listen(self)
+
+    def session_changed(self, change: Change, _: Session) -> None:
+        """A journal tells of every change: nothing is looked for once it was found, or given up."""
+        attempt = change.attempt
+        if attempt is not None and (attempt.instance_id is not None or attempt.is_closed):
+            self._sent.pop(attempt.label, None)
+            self._searching.pop(attempt.label, None)
 
     async def create(self, session: Session, attempt: Attempt, _effort: Effort) -> None:
         """Call the provider once, and write down which of the three outcomes it was."""
@@ -111,6 +125,7 @@ class Launcher:
         """What the provider makes. What was there before, by another name, is not ours."""
         provider = attempt.offer.provider
         before = self._tools.fleets[provider].latest
+        self._sent[attempt.label] = self._tools.steady()
         instance = await self._tools.doors[provider].create(spec)
         known = before.by_id.get(instance.id) if before else None
         if known is not None and known.label != attempt.label:
@@ -148,6 +163,7 @@ class Launcher:
         tools = self._tools
         timeout = session.request.ssh_timeout or tools.rules.verify_timeout
         tools.inventory.confirm(attempt.offer, tools.now())
+        instance = self._dated(attempt, instance)
         if instance.status is InstanceStatus.FAILED:
             wrong = judge_failure(session, instance)
             await tools.journal.apply(
@@ -157,6 +173,14 @@ class Launcher:
         await tools.journal.apply(
             session.id, lambda s, a: moves.accept(s, a, instance, tools.now(), timeout)
         )
+
+    def _dated(self, attempt: Attempt, instance: Instance) -> Instance:
+        """The instance, made no sooner than it was asked for, whatever the clocks say."""
+        sent_at = self._sent.get(attempt.label)
+        if sent_at is None or instance.created_at is None:
+            return instance
+        asked_at = self._tools.now() - (self._tools.steady() - sent_at)
+        return replace(instance, created_at=max(instance.created_at, asked_at))
 
     async def _refuse(self, session: Session, attempt: Attempt, error: ProviderError) -> None:
         tools = self._tools
@@ -174,16 +198,16 @@ class Launcher:
         """Look for the label until the provider has had its time to show an instance."""
         tools = self._tools
         provider = attempt.offer.provider
-        since = max(attempt.unknown_since or attempt.started_at, self._begun_at)
+        since = self._searching.setdefault(attempt.label, tools.steady())
         try:
-            listing = await tools.fleets[provider].since(tools.now())
+            listing = await tools.fleets[provider].fresh()
         except ProviderError:
             return growing(_SEARCH_PAUSE, 2, effort.tries, _LONGEST_PAUSE)
         instance = listing.by_label.get(attempt.label)
         if instance is not None:
             await self._accept(session, attempt, instance)
             return None
-        if listing.asked_at < since + tools.doors[provider].capabilities.settle:
+        if listing.asked_steadily_at < since + tools.doors[provider].capabilities.settle:
             return _SEARCH_PAUSE
         tools.inventory.release(attempt.offer)
         await tools.journal.apply(session.id, lambda s, a: moves.bury(s, a, tools.now()))

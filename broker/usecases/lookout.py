@@ -20,8 +20,9 @@ _LONGEST_PAUSE = timedelta(seconds=10)
 
 @dataclass(slots=True)
 class Seen:
-    """What this process has seen of an attempt's machine so far."""
+    """What this process has seen of an attempt's machine so far, by the steady clock."""
 
+    begun_at: datetime
     misses: int = 0
     """How many lists in a row were without it."""
     denials: int = 0
@@ -50,8 +51,7 @@ class Lookout:
         listing = await tools.fleets[provider].recent(age)
         instance = listing.by_id.get(attempt.instance_id or "")
         settle = tools.doors[provider].capabilities.settle
-        settled_at = (attempt.accepted_at or attempt.started_at) + settle
-        is_missed = instance is None and listing.asked_at >= settled_at
+        is_missed = instance is None and listing.asked_steadily_at >= seen.begun_at + settle
         seen.misses = seen.misses + 1 if is_missed else 0
         if seen.misses >= MISSES_OF_A_GHOST:
             return await self._missed(attempt, seen)
@@ -77,7 +77,7 @@ class Lookout:
 
     async def _whole(self, listed: Instance, attempt: Attempt, seen: Seen) -> Instance:
         """The machine with what its row leaves out: asked for at times, for calls are scarce."""
-        now = self._tools.now()
+        now = self._tools.steady()
         if seen.ask_again_at is None or seen.ask_again_at <= now:
             seen.asked += 1
             interval = self._tools.rules.verify_interval

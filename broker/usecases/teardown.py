@@ -136,7 +136,7 @@ class Teardown:
             if self._tools.doors[provider].capabilities.direct_proof:
                 seen.look(await self._tools.doors[provider].get(instance_id))
                 return None
-            listing = await self._tools.fleets[provider].since(self._tools.now())
+            listing = await self._tools.fleets[provider].fresh()
         except NotFound:
             seen.denials += 1
             is_asked = seen.may_be_destroyed or attempt.destroy_accepted_at is not None

@@ -37,10 +37,12 @@ _DOWN = frozenset({InstanceStatus.STOPPED, InstanceStatus.OFFLINE, InstanceStatu
 
 @dataclass(slots=True)
 class _Boot:
-    """What this process has seen of an attempt so far."""
+    """What this process has seen of an attempt so far. All instants are of the steady clock."""
 
+    seen: Seen
+    ends_at: datetime
+    """The deadline of the attempt."""
     tries: int = 0
-    seen: Seen = field(default_factory=Seen)
     down_since: datetime | None = None
     problem: str = "The machine did not come up."
     reason: Reason | None = None
@@ -82,23 +84,27 @@ class Verifier:
 
     async def verify(self, session: Session, attempt: Attempt, _effort: Effort) -> timedelta | None:
         """Try once. Returns the pause before the next try; None when the attempt is decided."""
-        boot = self._boots.setdefault(attempt.label, _Boot())
+        boot = self._boots.setdefault(attempt.label, self._begun(attempt))
         self._authorized.ensure(session, attempt)
-        deadline_at = attempt.deadline_at or self._tools.now()
-        left = deadline_at - self._tools.now()
+        left = boot.ends_at - self._tools.steady()
         pause = None
         # A machine that came up while nobody looked gets one try after a restart.
         if left <= timedelta(0) and boot.tries:
             reason = boot.reason or _timeout_reason(session, boot)
-            given = deadline_at - (attempt.accepted_at or attempt.started_at)
-            await self._doom(session, reason, f"Not ready within {_span(given)}. {boot.problem}")
+            detail = f"Not ready within {_span(_given(attempt))}. {boot.problem}"
+            await self._doom(session, reason, detail)
         else:
             patience = min(left, _LONGEST_TRY) if left > timedelta(0) else _LONGEST_TRY
             pause = await self._try(session, attempt, boot, patience)
         if pause is None:
             self._boots.pop(attempt.label, None)
             return None
-        return max(min(pause, deadline_at - self._tools.now()), _SHORTEST_PAUSE)
+        return max(min(pause, boot.ends_at - self._tools.steady()), _SHORTEST_PAUSE)
+
+    def _begun(self, attempt: Attempt) -> _Boot:
+        """From here on nothing that the wall clock does makes the time longer or shorter."""
+        now, steady = self._tools.now(), self._tools.steady()
+        return _Boot(Seen(steady), ends_at=steady + ((attempt.deadline_at or now) - now))
 
     async def _try(
         self, session: Session, attempt: Attempt, boot: _Boot, patience: timedelta
@@ -142,7 +148,7 @@ class Verifier:
         if instance.status not in _DOWN:
             boot.down_since = None
             return None
-        now = self._tools.now()
+        now = self._tools.steady()
         boot.down_since = boot.down_since or now
         if now - boot.down_since < self._tools.rules.lost_after:
             return None
@@ -295,6 +301,12 @@ def _proved(
     pinned = replace(access, known_hosts=(known_hosts_line(endpoint, result.host_key),))
     gpus = [{"name": gpu.name, "memory_mib": gpu.memory_mib} for gpu in verification.gpus]
     return _Proved(pinned, {"proof": "ssh", "gpus": gpus})
+
+
+def _given(attempt: Attempt) -> timedelta:
+    """How long the attempt might take."""
+    begun_at = attempt.accepted_at or attempt.started_at
+    return (attempt.deadline_at or begun_at) - begun_at
 
 
 def _span(span: timedelta) -> str:

@@ -45,7 +45,7 @@ class Watchdogs:
 
     async def ensure(self) -> None:
         """Tell every machine its deadline that is not known to have it."""
-        now = self._tools.now()
+        now = self._tools.steady()
         due = [
             session.id
             for session in self._sessions.values()
@@ -72,7 +72,7 @@ class Watchdogs:
 
     async def _note_success(self, session: Session, written: Written, deadline: datetime) -> None:
         now = self._tools.now()
-        self._told[session.id] = Told(deadline, tried_at=now)
+        self._told[session.id] = Told(deadline, tried_at=self._tools.steady())
         if written.before != deadline:
             await self._tools.journal.apply(
                 session.id,
@@ -87,7 +87,7 @@ class Watchdogs:
         """Remember it, and shout now and then: the machine would end itself too early."""
         now, told = self._tools.now(), self._told.get(session.id, Told())
         failures = told.failures + 1
-        self._told[session.id] = Told(told.deadline, failures, now)
+        self._told[session.id] = Told(told.deadline, failures, self._tools.steady())
         if not is_news(failures):
             return
         detail = (

@@ -16,6 +16,7 @@ from tests.unit.exposition import NOTHING, PROVIDERS, WITH_BALANCE, exposed, kin
 
 NAMES = {
     "gpu_burn_dollars_per_hour": ("gauge", {"provider"}),
+    "gpu_clock_jumps_total": ("counter", set()),
     "gpu_cost_accrued_dollars_total": ("counter", {"provider"}),
     "gpu_destroy_failures_total": ("counter", set()),
     "gpu_destructions_failing": ("gauge", {"provider"}),

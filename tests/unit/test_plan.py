@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from broker.decide.plan import (
     EndSession,
     LoseSession,
     MarkLost,
+    Memory,
     Policy,
     ResumeSession,
     Verdicts,
@@ -44,6 +46,7 @@ POLICY = Policy(
     lost_after=timedelta(minutes=2),
     database_created_at=NOW - timedelta(days=1),
 )
+_NOTHING = Memory()
 
 
 def compare(
@@ -52,7 +55,7 @@ def compare(
     watches: Sequence[Watch] = (),
     holders: Sequence[Holder] = (),
     sightings: Sequence[Sighting] = (),
-    missed: dict[str, int] | None = None,
+    memory: Memory = _NOTHING,
     policy: Policy = POLICY,
     **changes: Any,
 ) -> Verdicts:
@@ -66,9 +69,10 @@ def compare(
         watches=watches,
         holders={holder.session_id: holder for holder in holders},
         sightings=sightings,
-        missed=missed or {},
+        memory=memory,
         policy=policy,
         now=now,
+        steady=changes.pop("steady", now),
     )
 
 
@@ -215,15 +219,15 @@ def test_a_ghost_needs_two_lists_without_its_machine() -> None:
     first = compare([], watches=[a_watch()])
     assert () == first.actions
 
-    second = compare([], watches=[a_watch()], missed=dict(first.missed))
+    second = compare([], watches=[a_watch()], memory=first.memory)
     assert [LoseSession] == [type(action) for action in second.actions]
 
 
 def test_a_list_that_shows_the_machine_again_forgives_the_miss() -> None:
     """Misses count only in a row."""
     first = compare([], watches=[a_watch()])
-    between = compare([an_instance()], watches=[a_watch()], missed=dict(first.missed))
-    third = compare([], watches=[a_watch()], missed=dict(between.missed))
+    between = compare([an_instance()], watches=[a_watch()], memory=first.memory)
+    third = compare([], watches=[a_watch()], memory=between.memory)
 
     assert () == third.actions
 
@@ -232,7 +236,7 @@ def test_a_machine_too_young_for_the_list_is_not_missed() -> None:
     """Within the settle time a provider may not list a new machine yet."""
     watch = a_watch(accepted_at=NOW + timedelta(minutes=10) - timedelta(seconds=1))
 
-    assert {} == compare([], watches=[watch]).missed
+    assert {} == compare([], watches=[watch]).memory.missed
 
 
 def test_a_lost_machine_ends_its_session_after_a_while() -> None:
@@ -247,6 +251,33 @@ def test_a_lost_machine_ends_its_session_after_a_while() -> None:
     long_ago = a_watch(lost_since=now - timedelta(minutes=2))
     lost = compare([down], watches=[long_ago]).actions
     assert [LoseSession] == [type(action) for action in lost]
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=2), timedelta(hours=-2)])
+def test_a_jump_of_the_wall_clock_ends_no_grace_and_stretches_none(jump: timedelta) -> None:
+    """An orphan and a machine that is down have their time by the steady clock."""
+    down = replace(an_instance(), status=InstanceStatus.OFFLINE)
+    orphan = an_instance(id="i-2", label=a_label(session_id="sess-bbbbbbbbbbbb"))
+    begun_at = NOW + timedelta(minutes=10)
+    first = compare([down, orphan], watches=[a_watch()], holders=[a_holder()])
+    noted = [a_watch(lost_since=begun_at)]
+
+    def later(**passed: float) -> list[type[object]]:
+        steady = begun_at + timedelta(**passed)
+        found = compare(
+            [down, orphan],
+            watches=noted,
+            holders=[a_holder()],
+            sightings=first.sightings,
+            memory=first.memory,
+            now=steady + jump,
+            steady=steady,
+        )
+        return [type(action) for action in found.actions]
+
+    assert [] == later(seconds=119)
+    assert [LoseSession] == later(seconds=120)
+    assert [DestroyInstance, LoseSession] == later(minutes=5)
 
 
 @given(
