@@ -7,6 +7,7 @@
     ├── Unauthorized        the credentials are wrong, expired or too weak
     ├── InsufficientFunds   the account cannot pay
     ├── InvalidRequest      the marketplace refuses what was asked, whoever asks
+    │   └── ImageUnavailable    because of the image
     ├── Unavailable         no answer, or an answer that says "not now"
     ├── BadResponse         an answer that cannot be understood
     └── OutcomeUnknown      a creation whose effect cannot be told
@@ -54,6 +55,10 @@ class InsufficientFunds(ProviderError):
 
 class InvalidRequest(ProviderError):
     """The marketplace refuses this request."""
+
+
+class ImageUnavailable(InvalidRequest):
+    """The marketplace does not have this image."""
 
 
 class Unavailable(ProviderError):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from broker.decide.plain import plain
+from broker.decide.plain import plain, sentence
 from broker.decide.states import IllegalMove
 from broker.model import Attempt, Event, Reason, Session
 
@@ -21,6 +21,12 @@ def require_open(session: Session, what: str) -> None:
     """Raise IllegalMove where `session` is final."""
     if session.is_final:
         raise IllegalMove(session.status, what)
+
+
+def unresolved(attempt: Attempt) -> str:
+    """What became of a creation whose outcome stayed unknown: why it was, as far as is known."""
+    known = sentence(attempt.detail or "The reply to the creation was lost")
+    return f"{known} No machine appeared."
 
 
 def why(attempt: Attempt, reason: Reason, detail: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from broker.decide import lease
 from broker.decide.boot import Wrong
 from broker.decide.confidence import BLAMES_OFFER
-from broker.decide.events import event_of, require_open, why
+from broker.decide.events import event_of, require_open, unresolved, why
 from broker.decide.states import Move, advance
 from broker.effects import Effect
 from broker.model import (
@@ -74,6 +74,7 @@ def accept(
         accepted_at=begins_at,
         deadline_at=begins_at + timeout,
         unknown_since=None,
+        detail=None,
         price_per_hour=price,
     )
     data = {"attempt": attempt.n, "instance_id": instance.id, "deadline_at": made.deadline_at}
@@ -130,12 +131,13 @@ def lose_reply(session: Session, attempt: Attempt, detail: str, now: datetime) -
     """It cannot be told whether an instance was made."""
     data = {"attempt": attempt.n, "detail": detail, "reason": Reason.OUTCOME_UNKNOWN}
     event = event_of("attempt.outcome_unknown", session, now, data)
-    return Change(Effect.LOSE_REPLY, session, replace(attempt, unknown_since=now), (event,))
+    unknown = replace(attempt, unknown_since=now, detail=detail)
+    return Change(Effect.LOSE_REPLY, session, unknown, (event,))
 
 
 def bury(session: Session, attempt: Attempt, now: datetime) -> Change:
     """No instance appeared after a lost reply: the attempt is over, a tombstone stays."""
-    detail = "The reply to the creation was lost, and no machine appeared."
+    detail = unresolved(attempt)
     over = replace(
         attempt,
         unknown_since=None,

@@ -1,4 +1,4 @@
-"""Values as JSON has them, for the data of events."""
+"""Values as JSON has them, for the data of events, and words as people read them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from typing import Any
 def instant_text(instant: datetime) -> str:
     """RFC 3339 UTC to the millisecond, with Z."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def sentence(words: str) -> str:
+    """`words` with the full stop that they may lack; nothing stays nothing."""
+    return words if not words or words.endswith((".", "!", "?")) else f"{words}."
 
 
 def plain(value: object) -> Any:

@@ -14,6 +14,7 @@ from broker.decide.boot import judge_failure
 from broker.decide.funds import Purse
 from broker.decide.images import plan_image
 from broker.decide.pauses import growing
+from broker.decide.plain import sentence
 from broker.decide.watchdog import deadline_of
 from broker.effects import Effect
 from broker.model import Attempt, Change, Reason, Session, Wanted
@@ -29,6 +30,7 @@ from broker.usecases.templates import Templates
 from broker.usecases.workers import Effort
 from providers.base import Instance, InstanceStatus, LaunchSpec, Offer, Template
 from providers.errors import (
+    ImageUnavailable,
     InsufficientFunds,
     NotFound,
     OfferGone,
@@ -40,7 +42,7 @@ from providers.errors import (
 from providers.label import Label
 
 _NOT_WORTH_A_RETRY = frozenset({Reason.IMAGE_UNAVAILABLE})
-"""Reasons that any other offer would meet as well."""
+"""Reasons of machines that any other offer would meet as well."""
 
 _SEARCH_PAUSE = timedelta(seconds=1)
 _LONGEST_PAUSE = timedelta(seconds=30)
@@ -226,7 +228,7 @@ class Launcher:
         if _may_retry(session, attempt):
             if await self._stand_in(session, attempt):
                 return
-            detail = f"{detail} No other offer fits.".strip()
+            detail = f"{sentence(detail)} No other offer fits.".strip()
         reason = attempt.reason or Reason.INTERNAL_ERROR
         now = tools.now()
         await tools.journal.apply(
@@ -292,10 +294,12 @@ def _is_wanted(session: Session) -> bool:
 
 def _may_retry(session: Session, attempt: Attempt) -> bool:
     request = session.request
+    # What one host refuses to make, another may have.
+    was_made = attempt.instance_id is not None
     return (
         request.auto_retry
         and attempt.n <= request.max_retries
-        and attempt.reason not in _NOT_WORTH_A_RETRY
+        and not (was_made and attempt.reason in _NOT_WORTH_A_RETRY)
     )
 
 
@@ -305,6 +309,8 @@ def _reason(error: ProviderError) -> Reason:
             return Reason.OFFER_GONE
         case InsufficientFunds():
             return Reason.INSUFFICIENT_FUNDS
+        case ImageUnavailable():
+            return Reason.IMAGE_UNAVAILABLE
         case Unavailable() | RateLimited():
             return Reason.PROVIDER_UNAVAILABLE
         case _:

@@ -32,8 +32,8 @@ def require_opened(session: Session, attempt: Attempt) -> None:
         raise _refusal(session, attempt)
 
 
-def stale(offer_id: str) -> StaleInventory:
-    """The offer was there, and is gone."""
+def stale(offer_id: str, **more: str) -> StaleInventory:
+    """The offer was there, and is gone; `more` are further fields of the answer."""
     return StaleInventory(
         "offer unavailable due to stale inventory",
         extra={
@@ -42,6 +42,7 @@ def stale(offer_id: str) -> StaleInventory:
             "provider": offer_id.partition("-")[0],
             "message": "The selected offer is no longer available. "
             "Please refresh inventory and select a different offer.",
+            **more,
         },
     )
 
@@ -78,7 +79,7 @@ def _refusal(session: Session, attempt: Attempt) -> BrokerError:
     detail = session.error or ""
     match attempt.reason:
         case Reason.OFFER_GONE:
-            return stale(attempt.offer.id)
+            return stale(attempt.offer.id, **session_of)
         case Reason.INSUFFICIENT_FUNDS:
             return InsufficientFunds(detail, extra=session_of)
         case Reason.PROVIDER_UNAVAILABLE:

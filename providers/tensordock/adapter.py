@@ -19,12 +19,11 @@ from providers.base import (
     OfferList,
 )
 from providers.calls import Calls
-from providers.errors import NotFound, ProviderError, Unavailable
+from providers.errors import ImageUnavailable, NotFound, ProviderError, Unavailable
 from providers.http import MEBIBYTE, HttpClient
 from providers.pacing import Lane, Pacer, settle_at
 from providers.tensordock.creation import TEXT_LIMITS, images_for, present_creation
 from providers.tensordock.failures import (
-    ImageRefused,
     NothingThere,
     created_id,
     payload_of,
@@ -117,11 +116,11 @@ class TensordockProvider:
         return None
 
     async def create(self, spec: LaunchSpec) -> Instance:
-        *others, last = images_for(spec.image or self._options.default_image)
-        for image in others:
-            with suppress(ImageRefused):
+        images = images_for(spec.image or self._options.default_image)
+        for image in images:
+            with suppress(ImageUnavailable):
                 return await self._create_with(spec, image)
-        return await self._create_with(spec, last)
+        raise ImageUnavailable(f"The host has none of the images {', '.join(images)}.")
 
     async def list_instances(self) -> Sequence[Instance]:
         return parse_instances(await self._read("/instances"))

@@ -22,6 +22,7 @@ from providers.answers import (
 )
 from providers.errors import (
     BadResponse,
+    ImageUnavailable,
     InsufficientFunds,
     InvalidRequest,
     NotFound,
@@ -35,10 +36,6 @@ from providers.errors import (
 from providers.fields import Row, as_row, cleaned, whole
 from providers.http import Answer
 from providers.tensordock.creation import parse_created
-
-
-class ImageRefused(InvalidRequest):
-    """The marketplace does not have this image here."""
 
 
 class NothingThere(BadResponse):
@@ -72,7 +69,7 @@ _MEANINGS = Meanings(
     ),
     (RateLimited, ("rate limit", "too many requests")),
     (
-        ImageRefused,
+        ImageUnavailable,
         (
             r"attributes\.image\b",
             r"\b(?:invalid|unknown|unsupported) image\b",
@@ -158,10 +155,10 @@ def _told_status(row: Row) -> int | None:
 
 def _kind(answer: Answer, words: str) -> type[ProviderError]:
     """By the words; where they are unknown, by the status inside the body or outside."""
-    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or is_html(answer):
-        return Unavailable
     if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
         return RateLimited
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR or is_html(answer):
+        return Unavailable
     meant = _MEANINGS.of(words)
     if meant is not None:
         return meant

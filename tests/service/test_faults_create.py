@@ -39,6 +39,7 @@ async def test_an_offer_that_is_gone_is_told_as_stale_inventory(broker: Broker) 
     assert body["message"]
     assert body["request_id"]
     session = await only_session(broker)
+    assert body["session_id"] == session["id"]
     assert ("failed", "offer_gone") == (session["status"], session["status_reason"])
     assert [("refused", "offer_gone")] == [
         (attempt["outcome"], attempt["reason"]) for attempt in session["attempts"]

@@ -143,6 +143,17 @@ def test_a_machine_that_never_appears_leaves_a_tombstone() -> None:
     assert None is over.unknown_since
 
 
+def test_an_unknown_creation_is_told_in_the_words_of_its_answer() -> None:
+    """A reply is lost only where none came; where the machine appears, nothing was wrong."""
+    told = attempt_of(moves.lose_reply(PROVISIONING, SENT, "Odd", LATER))
+    found = moves.accept(PROVISIONING, told, an_instance(), LATER, TIMEOUT)
+
+    unheard = "The reply to the creation was lost. No machine appeared."
+    assert attempt_of(moves.bury(PROVISIONING, SENT, LATER)).detail == unheard
+    assert attempt_of(moves.bury(PROVISIONING, told, LATER)).detail == "Odd. No machine appeared."
+    assert (attempt_of(found).unknown_since, attempt_of(found).detail) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("reason", "is_blamed"),
     [(Reason.OFFER_GONE, True), (Reason.INSUFFICIENT_FUNDS, False)],

@@ -121,6 +121,36 @@ async def test_what_the_marketplace_does_not_take_is_the_consumers_mistake(
     assert sessions["sessions"] == []
 
 
+async def test_a_host_without_any_of_the_images_is_told_as_that(
+    broker: Broker, wire: TensordockWire
+) -> None:
+    """The answer names what was tried; with auto_retry another host may do."""
+    wire.misfortunes.add(Misfortune(Word.IMAGE_REFUSED, times=4))
+    status, body = await broker.rent(**ANYTHING)
+    failed = await broker.session(body["session_id"])
+
+    assert (status, body["code"]) == (502, "provider_error")
+    assert (failed["status"], failed["status_reason"]) == ("failed", "image_unavailable")
+    assert body["error"] == failed["error"]
+    assert "ubuntu2404, ubuntu2404_ml_everything" in failed["error"]
+    wire.misfortunes.add(Misfortune(Word.IMAGE_REFUSED, times=4))
+    session, _ = await running(broker, auto_retry=True, retry_scope="any", max_price=9)
+    assert [one["reason"] for one in session["attempts"]] == ["image_unavailable", None]
+    await end(broker, session)
+
+
+async def test_what_a_refusal_says_ends_where_the_broker_goes_on(
+    broker: Broker, wire: TensordockWire
+) -> None:
+    """Also where the marketplace sets no full stop."""
+    wire.misfortunes.add(Misfortune(Word.ERROR, Operation.CREATE, times=9, status=400, text="No"))
+    _, listed = await broker.call("GET", "/api/v1/inventory")
+    wish = {**ANYTHING, "max_price": listed["offers"][0]["price_per_hour"]}
+    _, body = await broker.rent(**wish, auto_retry=True)
+
+    assert body["error"] == "No. No other offer fits."
+
+
 async def test_a_session_tells_which_image_its_machine_was_made_with(
     broker: Broker, wire: TensordockWire
 ) -> None:
