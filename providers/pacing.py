@@ -89,10 +89,9 @@ class Pacer:
 
         At pace 0 that is a moment. A long rest is left to whoever called, who is told of it.
         """
-        wait = _wait_of(refused)
+        wait = _wait_of(refused) if pace else min(_wait_of(refused), _QUICK_WAIT)
         if wait > _LONGEST_REST:
             return refused
-        wait = wait if pace else min(wait, _QUICK_WAIT)
         self.postpone(lane, wait)
         return RateLimited(str(refused), retry_after=wait)
 

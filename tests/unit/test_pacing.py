@@ -224,7 +224,7 @@ async def test_no_other_failure_is_asked_again() -> None:
         (timedelta(seconds=30), 1, timedelta(seconds=30), True),
         (timedelta(seconds=30), 0, timedelta(seconds=1), True),
         (timedelta(hours=1), 1, timedelta(hours=1), False),
-        (timedelta(hours=1), 0, timedelta(hours=1), False),
+        (timedelta(hours=1), 0, timedelta(seconds=1), True),
     ],
 )
 async def test_a_refusal_is_heeded_as_far_as_it_is_bearable(
