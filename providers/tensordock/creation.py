@@ -11,7 +11,7 @@ import shlex
 from providers.base import LaunchMode, LaunchSpec, TextLimits
 from providers.errors import InvalidRequest
 from providers.fields import as_row, cleaned, identity
-from providers.tensordock.market import OfferKey, parse_offer_id
+from providers.tensordock.market import MOST_FORWARDS, OfferKey, parse_offer_id
 from providers.tensordock.sizes import Size, parse_traits
 
 DEFAULT_IMAGE = "ubuntu2404"
@@ -25,7 +25,6 @@ _ON_START = "/opt/gpu-broker/on-start.sh"
 _LONGEST_NAME = 60
 _LONGEST_SCRIPT = 4096
 _LONGEST_ENVIRONMENT = 4096
-_MOST_PORTS = 32
 
 _ENDS_OF_VALUES = "#" + "".join(map(chr, (*range(32), 127, 0x85, 0x2028, 0x2029)))
 """Where a value in the machine's file of variables would be cut off, or might be."""
@@ -157,7 +156,7 @@ def _check(spec: LaunchSpec) -> None:
         ("The label", len(spec.label), _LONGEST_NAME, "characters"),
         ("The start script", len(spec.on_start or ""), _LONGEST_SCRIPT, "characters"),
         ("The environment", environment, _LONGEST_ENVIRONMENT, "characters"),
-        ("The list of ports", len(_ports(spec)), _MOST_PORTS, "ports"),
+        ("The list of ports", len(_ports(spec)), MOST_FORWARDS - 1, "ports"),
     )
     for what, size, most, unit in limits:
         if size > most:

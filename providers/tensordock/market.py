@@ -28,6 +28,9 @@ PROVIDER = "tensordock"
 PRIOR = 0.3
 """About the share of listed offers that became machines, as others have counted."""
 
+MOST_FORWARDS = 33
+"""Ports of one machine, SSH's among them: no limit is known, and one client keeps to these."""
+
 _MOST_GPUS = 16
 """In one machine; a site that claims more has counted several hosts."""
 _PROFESSIONAL_TIER = 1
@@ -195,6 +198,7 @@ def _machine(listing: _Listing, host: Host | None, count: int) -> _Machine | Non
 
 
 def _offer(listing: _Listing, count: int, machine: _Machine, now: datetime) -> Offer:
+    ports = machine.ports
     return Offer(
         provider=PROVIDER,
         provider_id=str(OfferKey(listing.location_id, listing.model, count)),
@@ -210,7 +214,7 @@ def _offer(listing: _Listing, count: int, machine: _Machine, now: datetime) -> O
         exclusive=False,
         least_disk_gb=LEAST_DISK_GB,
         max_disk_gb=machine.max_disk_gb,
-        direct_ports=machine.ports,
+        direct_ports=MOST_FORWARDS if ports is None else min(ports, MOST_FORWARDS),
         has_own_address=machine.is_dedicated,
         traits=present_traits(machine.size),
         prior=PRIOR,

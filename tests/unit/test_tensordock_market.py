@@ -56,6 +56,7 @@ def test_a_model_becomes_offers_of_one_to_its_ceiling() -> None:
         exclusive=False,
         least_disk_gb=100,
         max_disk_gb=30200,
+        direct_ports=33,
         verified=True,
         prior=0.3,
     )
@@ -164,7 +165,7 @@ def test_an_address_of_its_own_is_the_second_choice() -> None:
     [forwarded] = offers(a_model(max_count=1))
     [dedicated] = offers(a_model(max_count=1, network_features=features))
 
-    assert (forwarded.has_own_address, forwarded.direct_ports) == (False, None)
+    assert (forwarded.has_own_address, forwarded.direct_ports) == (False, 33)
     assert (dedicated.has_own_address, dedicated.direct_ports) == (True, 1)
 
 
