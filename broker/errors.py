@@ -14,6 +14,7 @@
     │   └── IdempotencyMismatch  409 idempotency_mismatch
     ├── ProviderRefused        502 provider_error
     ├── ProviderUnavailable    503 provider_unavailable
+    │   └── ProviderDrains     503 provider_unavailable, not worth another try
     ├── StaleInventory         503 stale_inventory
     ├── NotReady               503 not_ready
     └── StoreFailed            500 internal_error
@@ -155,6 +156,12 @@ class ProviderUnavailable(BrokerError):
     status = 503
     code = "provider_unavailable"
     retry_suggested = True
+
+
+class ProviderDrains(ProviderUnavailable):
+    """Nothing new is rented from this marketplace."""
+
+    retry_suggested = False
 
 
 class StaleInventory(BrokerError):

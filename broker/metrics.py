@@ -5,7 +5,7 @@ Labels are bounded: providers, statuses, reasons, operations and routes, never a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -64,8 +64,9 @@ class Snapshot:
 class _Gauges(Collector):
     """Presents the latest snapshot; a counter that is computed may stand here as well."""
 
-    def __init__(self, providers: Iterable[str]) -> None:
+    def __init__(self, providers: Iterable[str], markets: Collection[str]) -> None:
         self._providers = tuple(providers)
+        self._markets = markets
         self.snapshot = Snapshot({}, {}, {}, {}, {}, {}, {}, {})
 
     def collect(self) -> Iterable[Metric]:
@@ -87,20 +88,7 @@ class _Gauges(Collector):
             ),
             seen.failing,
         )
-        yield self._per_provider(
-            GaugeMetricFamily(
-                "gpu_inventory_offers", "Offers that are listed.", labels=["provider"]
-            ),
-            seen.offers,
-        )
-        yield self._per_provider(
-            GaugeMetricFamily(
-                "gpu_inventory_age_seconds",
-                "Since the last good reading of the market, or without one since the start.",
-                labels=["provider"],
-            ),
-            {name: age.total_seconds() for name, age in seen.inventory_age.items()},
-        )
+        yield from self._market(seen)
         yield self._per_provider(
             CounterMetricFamily(
                 "gpu_cost_accrued_dollars",
@@ -122,6 +110,21 @@ class _Gauges(Collector):
             for status in sorted(LIVE):
                 active.add_metric([provider, status], seen.sessions.get((provider, status), 0))
         return active
+
+    def _market(self, seen: Snapshot) -> Iterable[GaugeMetricFamily]:
+        offers = GaugeMetricFamily(
+            "gpu_inventory_offers", "Offers that are listed.", labels=["provider"]
+        )
+        age = GaugeMetricFamily(
+            "gpu_inventory_age_seconds",
+            "Since the last good reading of the market, or without one since the start.",
+            labels=["provider"],
+        )
+        for provider in sorted(self._markets):
+            offers.add_metric([provider], seen.offers.get(provider, 0))
+            passed = seen.inventory_age.get(provider, timedelta(0))
+            age.add_metric([provider], passed.total_seconds())
+        yield from (offers, age)
 
     @staticmethod
     def _balance(seen: Snapshot) -> Iterable[GaugeMetricFamily]:
@@ -150,11 +153,14 @@ class _Gauges(Collector):
 class Metrics:
     """All collectors, and the listener that moves them."""
 
-    def __init__(self, providers: Iterable[str], spending: Spending) -> None:
+    def __init__(
+        self, providers: Iterable[str], spending: Spending, drained: Collection[str] = ()
+    ) -> None:
+        """Of the `drained` ones among `providers` nothing is told about their markets."""
         self.registry = CollectorRegistry()
         self.spending = spending
         names = tuple(providers)
-        self._gauges = _Gauges(names)
+        self._gauges = _Gauges(names, set(names) - set(drained))
         self.registry.register(self._gauges)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)

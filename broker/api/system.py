@@ -44,8 +44,7 @@ class Pulse(Protocol):
         """What does not work although it should: ended tasks, sweeps that stand still."""
         ...
 
-    @property
-    def alarms(self) -> list[str]:
+    async def alarms(self) -> list[str]:
         """What a person has to look at although the broker itself works."""
         ...
 
@@ -74,7 +73,7 @@ class SystemRoutes(Resource):
         self._now = now
 
     async def health(self, _: web.Request) -> web.Response:
-        troubles, alarms = self._pulse.troubles, self._pulse.alarms
+        troubles, alarms = self._pulse.troubles, await self._pulse.alarms()
         is_ready = self._pulse.is_ready
         is_well = is_ready and not troubles
         body: shapes.Health = {
@@ -201,6 +200,7 @@ def _present_account(account: Account) -> shapes.Account:
             "orphaned": machines.orphaned,
             "foreign": machines.foreign,
         },
+        "draining": account.draining,
         "console": account.console,
         "failing_destructions": [_present_failing(one) for one in account.failing],
     }

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from broker.app.adapters import OpenProviders, open_providers
+from broker.app.adapters import OpenProviders, drains_of, open_providers
 from broker.app.identity import (
     Deployment,
     ensure_deployment,
@@ -25,6 +25,7 @@ from broker.metrics import Metrics
 from broker.ssh.connection import Logins, SshPool
 from broker.store import Store
 from broker.sweeper import Sweeper
+from broker.usecases.accounts import Accounts
 from broker.usecases.authorized import AuthorizedKeys
 from broker.usecases.destructions import Destructions
 from broker.usecases.doors import Door
@@ -49,6 +50,7 @@ from broker.usecases.watchdog import Watchdogs
 from broker.usecases.workers import Act, Workers
 from providers.base import Provider
 from providers.label import deployment_part
+from providers.registry import CONSOLES
 
 SSH_THREADS = 16
 
@@ -71,6 +73,7 @@ class Parts:
     receipts: Receipts
     authorized: AuthorizedKeys
     watchdogs: Watchdogs
+    accounts: Accounts
     idle: IdleWatch
     sweeper: Sweeper
 
@@ -97,10 +100,9 @@ async def built(
             store, settings.data_dir, settings.lifecycle.deployment_id
         )
         part = deployment_part(deployment.id)
-        providers = await adapters(settings, settings.data_dir, now)
-        metrics = await _metrics(store, providers)
         clock = Clock(now, asyncio.get_running_loop().time)
-        tools = _tools(settings, store, providers, metrics, part, clock)
+        providers, metrics, doors = await _accounts(settings, store, adapters, clock.now)
+        tools = _tools(settings, store, doors, metrics, part, clock)
         for close in _closers(tools):
             stack.push_async_callback(close)
         ssh = logins()
@@ -128,25 +130,35 @@ async def built(
             receipts=Receipts(store, now=clock.now),
             authorized=authorized,
             watchdogs=Watchdogs(tools, access),
+            accounts=Accounts(tools, CONSOLES),
             idle=idle,
             sweeper=Sweeper(tools, workers, await _policy(settings, store, part), metrics),
         )
 
 
-async def _metrics(store: Store, providers: Mapping[str, Provider]) -> Metrics:
-    return Metrics(providers, Spending(await store.accruals(), await store.open_ids()))
+async def _accounts(
+    settings: Settings, store: Store, adapters: OpenProviders, now: Callable[[], datetime]
+) -> tuple[Mapping[str, Provider], Metrics, Mapping[str, Door]]:
+    """The marketplaces, with a door to each, those that drain among them."""
+    drains = {drain.provider: drain for drain in await drains_of(settings, store)}
+    providers = await adapters(settings, settings.data_dir, now, list(drains.values()))
+    spending = Spending(await store.accruals(), await store.open_ids())
+    metrics = Metrics(providers, spending, drains)
+    doors = {
+        name: Door(one, metrics, now=now, drain=drains.get(name)) for name, one in providers.items()
+    }
+    return providers, metrics, doors
 
 
 def _tools(
     settings: Settings,
     store: Store,
-    providers: Mapping[str, Provider],
+    doors: Mapping[str, Door],
     metrics: Metrics,
     deployment: str,
     clock: Clock,
 ) -> Tools:
     now = clock.now
-    doors = {name: Door(one, metrics, now=now) for name, one in providers.items()}
     inventory = Inventory(
         doors,
         store,

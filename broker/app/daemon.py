@@ -62,10 +62,11 @@ class Daemon:
             troubles += [f"the start failed: {type(error).__name__}"] if error else []
         return troubles
 
-    @property
-    def alarms(self) -> list[str]:
+    async def alarms(self) -> list[str]:
         """What a person has to look at although the broker itself works."""
-        return self._parts.tools.destructions.alarms
+        stranded = await self._parts.accounts.stranded()
+        hanging = [f"{provider} is {reason}" for provider, reason in stranded.items()]
+        return [*hanging, *self._parts.tools.destructions.alarms]
 
     def start(self) -> None:
         """Begin the start-up sweep in the background."""
@@ -81,6 +82,7 @@ class Daemon:
         report = await parts.sweeper.sweep(parts.tools.doors, patience=STARTING_PATIENCE)
         for applied in report.actions:
             log.info("At the start: %s %s", applied.action, applied.reason)
+        await parts.accounts.tell_of_drains()
         _warn_of_real_money(parts)
         if parts.deployment.is_new:
             _warn_of_predecessors(parts)
@@ -173,7 +175,8 @@ def _tell_of_end(task: asyncio.Task[None]) -> None:
 
 def _warn_of_real_money(parts: Parts) -> None:
     """Whoever tries something on the simulated market should know what is not simulated."""
-    real = len(parts.providers) - 1
+    doors = parts.tools.doors.values()
+    real = sum(door.drain is None for door in doors) - 1
     if parts.settings.providers.simulator.enabled and real:
         log.warning(
             "The simulated market is on, and so are %d real accounts: what is rented there costs "

@@ -100,18 +100,17 @@ async def cleanup_orphans(
     prepare_data_dir(settings.data_dir)
     chosen = settings.lifecycle.deployment_id or read_deployment_id(settings.data_dir)
     ours = deployment_part(chosen) if chosen else None
-    providers = await open_providers(settings, settings.data_dir, utcnow)
-    if provider is not None and provider not in providers:
+    if provider is not None and provider not in settings.accounts:
         raise StartupError(f"Provider {provider} is not configured.")
+    providers = await open_providers(settings, settings.data_dir, utcnow, only=provider)
     rows: list[CleanupRow] = []
     unlisted: dict[str, str] = {}
     try:
         for name, one in providers.items():
-            if provider in {None, name}:
-                try:
-                    rows += await _clean(settings, one, ours, execute=execute, force=force)
-                except ProviderError as error:
-                    unlisted[name] = str(error)
+            try:
+                rows += await _clean(settings, one, ours, execute=execute, force=force)
+            except ProviderError as error:
+                unlisted[name] = str(error)
     finally:
         for one in providers.values():
             await one.close()

@@ -30,9 +30,7 @@ from broker.app.build import Parts
 from broker.app.reports import present_sweep
 from broker.decide.money import live_costs
 from broker.metrics import Snapshot
-from broker.usecases.accounts import Accounts
 from broker.usecases.costs import Costs
-from providers.registry import CONSOLES
 
 
 @runtime_checkable
@@ -85,10 +83,9 @@ _RESOURCES: tuple[type[Resource], ...] = (
 def _resources(parts: Parts, pulse: Pulse) -> list[Resource]:
     tools = parts.tools
     shown = Shown(parts)
-    accounts = Accounts(tools, CONSOLES)
     return [
-        SystemRoutes(pulse, shown.metrics, accounts, shown.sweep, tools.now),
-        InstanceRoutes(accounts, tools.now),
+        SystemRoutes(pulse, shown.metrics, parts.accounts, shown.sweep, tools.now),
+        InstanceRoutes(parts.accounts, tools.now),
         SessionRoutes(
             parts.opening,
             parts.sessions,

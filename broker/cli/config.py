@@ -31,7 +31,10 @@ def check_config(
 
     show_report(present_settings(settings), output, lambda tree: print_card(flatten(tree)))
     if not settings.enabled_providers:
-        warn("No provider is configured: `serve` will refuse to start without --simulate.")
+        warn(
+            "No provider is configured: without --simulate `serve` will refuse to start, unless "
+            "its database has sessions that still live."
+        )
 
 
 def flatten(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -102,9 +102,14 @@ def _credentials(settings: Settings, *, is_served: bool) -> Iterator[Finding]:
         level = WARN if is_served else FAIL
         remedy = "Set VASTAI_API_KEY or TENSORDOCK_API_TOKEN, or use --simulate."
         yield Finding(level, "accounts", "no provider is configured here", remedy)
-    for name in settings.enabled_providers:
-        text = "simulated" if name == "simulator" else "credentials are set (***)"
-        yield Finding(OK, "accounts", f"{name}: {text}")
+    for name in settings.accounts:
+        section = settings.provider(name)
+        if section.enabled:
+            text = "simulated" if section.credential is None else "credentials are set (***)"
+            yield Finding(OK, "accounts", f"{name}: {text}")
+        elif section.credential is not None:
+            text = f"{name}: credentials are set (***), and it is switched off"
+            yield Finding(OK, "accounts", text)
 
 
 def _folder(data_dir: Path) -> Finding:
@@ -193,6 +198,9 @@ def present_provider(provider: Body) -> Finding:
         "needs_setup": "Correct its credentials and start the broker again.",
     }
     state = provider["state"]
+    if provider.get("draining") and state in levels:
+        levels[state] = WARN
+        remedies[state] = "Nothing new is rented there; what runs is looked after to its end."
     reasons = f": {cell(provider['reasons'])}" if provider.get("reasons") else ""
     return Finding(
         levels.get(state, FAIL),

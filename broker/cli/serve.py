@@ -33,7 +33,7 @@ def serve(
     Flags beat the environment, which beats the .env file, which beats the YAML file.
     """
     settings = load(config=config, database=database, simulate=simulate, host=host, port=port)
-    if not settings.enabled_providers:
+    if not settings.enabled_providers and not settings.database_path.exists():
         raise WronglySetUp(
             "No provider is configured: set VASTAI_API_KEY or TENSORDOCK_API_TOKEN, "
             "or try the simulated market with --simulate."

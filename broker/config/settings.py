@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
@@ -110,7 +110,21 @@ class SshSettings(_Section):
     check_interval: Interval = timedelta(seconds=1)
 
 
-class SimulatorSettings(_Section):
+class ProviderSettings(_Section):
+    """What the sections of all marketplaces have."""
+
+    credential: ClassVar[str | None] = None
+    """The key without which its account cannot be spoken to; None where it needs none."""
+
+    enabled: bool = True
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether its account can be spoken to."""
+        return self.credential is None or getattr(self, self.credential) is not None
+
+
+class SimulatorSettings(ProviderSettings):
     """The simulated market."""
 
     enabled: bool = False
@@ -123,8 +137,10 @@ class SimulatorSettings(_Section):
     faults: Annotated[tuple[Mapping[str, Any], ...], BeforeValidator(parse_list)] = ()
 
 
-class VastaiSettings(_Section):
+class VastaiSettings(ProviderSettings):
     """The Vast.ai account."""
+
+    credential: ClassVar[str | None] = "api_key"
 
     api_key: Secret = None
     api_url: HttpUrl = "https://console.vast.ai"
@@ -132,8 +148,10 @@ class VastaiSettings(_Section):
     searches_per_day: Annotated[Count, Field(ge=24, le=1_000_000)] = 3_000
 
 
-class TensordockSettings(_Section):
+class TensordockSettings(ProviderSettings):
     """The TensorDock account."""
+
+    credential: ClassVar[str | None] = "api_token"
 
     api_token: Secret = None
     auth_id: Secret = None
@@ -173,14 +191,19 @@ class Settings(_Section):
 
     @property
     def enabled_providers(self) -> tuple[str, ...]:
-        """The names of the marketplaces that are configured."""
-        providers = self.providers
-        enabled = {
-            "vastai": providers.vastai.api_key is not None,
-            "tensordock": providers.tensordock.api_token is not None,
-            "simulator": providers.simulator.enabled,
-        }
-        return tuple(name for name, is_enabled in enabled.items() if is_enabled)
+        """The names of the marketplaces that something new may be rented from."""
+        return tuple(name for name in self.accounts if self.provider(name).enabled)
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        """The names of those whose accounts can be spoken to, the simulated one last."""
+        found = [name for name, section in self.providers if section.has_credentials]
+        return tuple(sorted(found, key=lambda name: self.provider(name).credential is None))
+
+    def provider(self, name: str) -> ProviderSettings:
+        """The section of one marketplace."""
+        section: ProviderSettings = getattr(self.providers, name)
+        return section
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -242,6 +242,11 @@ SIGHTINGS = Prepared(
     lambda row: Sighting(**row),
 )
 
+SIGHTED_PROVIDERS: Prepared[str] = Prepared(
+    sa.select(sightings.c.provider).distinct().order_by(sightings.c.provider),
+    lambda row: row["provider"],
+)
+
 _SESSION_FILTERS = {
     "consumer_id": sessions.c.consumer_id == sa.bindparam("consumer_id"),
     "provider": sessions.c.provider == sa.bindparam("provider"),

@@ -265,6 +265,10 @@ class Store:
     async def sightings(self, provider: str) -> list[Sighting]:
         return await self._reader.fetch(queries.SIGHTINGS, provider=provider)
 
+    async def sighted_providers(self) -> list[str]:
+        """The providers at which the last list had instances of ours that no session holds."""
+        return await self._reader.fetch(queries.SIGHTED_PROVIDERS)
+
     async def save_sightings(self, provider: str, seen: Sequence[Sighting]) -> None:
         """Replace everything that was seen at `provider` by `seen`."""
         await self._writer.run(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,14 +14,17 @@ from broker.decide.destruction import Failing
 from broker.decide.funds import Credit
 from broker.decide.ownership import Machines, Owned, count_machines, judge_owners
 from broker.errors import NotFound, ProviderUnavailable
-from broker.model import Holder
-from broker.usecases.doors import Health
+from broker.model import LIVE, Event, Holder
+from broker.store import Store
+from broker.usecases.doors import Door, Health
 from broker.usecases.feed import Coverage
 from broker.usecases.fleet import Listing
 from broker.usecases.launch import Tools
 from providers.base import Capabilities, Instance
 from providers.errors import ProviderError
 from providers.label import parse_label
+
+log = logging.getLogger(__name__)
 
 _PATIENCE = timedelta(seconds=5)
 """How long a look at the accounts waits for a provider's list before it shows the last one."""
@@ -44,6 +49,8 @@ class Account:
     machines: Machines
     failing: Sequence[Failing]
     """The destructions that fail now."""
+    draining: bool
+    """Nothing new is rented there."""
     console: str | None
     """Where a person sees its machines."""
 
@@ -67,6 +74,17 @@ class Accounts:
         """Every configured account; each is asked for its machines, for a few seconds at most."""
         return list(await asyncio.gather(*(self._look(name) for name in self._tools.doors)))
 
+    async def stranded(self) -> dict[str, str]:
+        """Provider -> why nothing can be done for its sessions, where that is so and it has any."""
+        doors = self._tools.doors.values()
+        drains = [one.drain for one in doors if one.drain and not one.drain.is_reachable]
+        live = await live_sessions(self._tools.store) if drains else Counter[str]()
+        return {
+            drain.provider: drain.reason(live[drain.provider])
+            for drain in drains
+            if live[drain.provider]
+        }
+
     async def contents(self, name: str) -> Contents:
         """What the account really holds now.
 
@@ -87,6 +105,19 @@ class Accounts:
         ours = self._tools.rules.deployment
         return Contents(listing.asked_at, judge_owners(listing.instances, holders, seen, ours))
 
+    async def tell_of_drains(self) -> None:
+        """Say in the log and among the events which providers drain, and what is left there."""
+        live = await live_sessions(self._tools.store)
+        for door in self._tools.doors.values():
+            if door.drain is None:
+                continue
+            reason = door.drain.reason(live[door.name])
+            level = logging.WARNING if door.drain.is_reachable else logging.ERROR
+            log.log(level, "%s: %s", door.name, reason, extra={"provider": door.name})
+            data = {"provider": door.name, "sessions": live[door.name], "detail": reason}
+            event = Event("provider.draining", self._tools.now(), data=data)
+            await self._tools.store.add_event(event)
+
     async def _look(self, name: str) -> Account:
         listing = await self._listing(name)
         machines = await self._machines(listing.instances if listing else ())
@@ -94,7 +125,7 @@ class Accounts:
         reading = self._tools.inventory.readings()[name]
         return Account(
             name=name,
-            health=door.health.but(self._tools.funds.shortage(name)),
+            health=(await self._health(door)).but(self._tools.funds.shortage(name)),
             capabilities=door.capabilities,
             offers=reading.offers,
             refreshed_at=reading.taken_at,
@@ -102,8 +133,15 @@ class Accounts:
             credit=self._tools.funds.credit(name),
             machines=machines,
             failing=self._tools.destructions.failing(name),
+            draining=door.drain is not None,
             console=self._consoles.get(name),
         )
+
+    async def _health(self, door: Door) -> Health:
+        if door.drain is None:
+            return door.health
+        live = await live_sessions(self._tools.store)
+        return door.health.but(door.drain.reason(live[door.name]))
 
     async def _listing(self, name: str) -> Listing | None:
         fleet = self._tools.fleets[name]
@@ -121,3 +159,11 @@ class Accounts:
         labels = (parse_label(instance.label) for instance in instances)
         ids = sorted({label.session_id for label in labels if label is not None})
         return await self._tools.store.holders(ids)
+
+
+async def live_sessions(store: Store) -> Counter[str]:
+    """Provider -> sessions that are not final."""
+    live = Counter[str]()
+    for (provider, status), count in (await store.counts()).items():
+        live[provider] += count if status in LIVE else 0
+    return live

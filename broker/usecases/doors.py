@@ -14,6 +14,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
+from broker.decide.draining import Drain
 from broker.effects import Effect, effect
 from broker.errors import Detail
 from providers.base import (
@@ -111,8 +112,15 @@ class Door:
     """A provider behind deadlines, metrics and a record of its health."""
 
     def __init__(
-        self, provider: Provider, listener: CallListener, *, now: Callable[[], datetime]
+        self,
+        provider: Provider,
+        listener: CallListener,
+        *,
+        now: Callable[[], datetime],
+        drain: Drain | None = None,
     ) -> None:
+        """With `drain` nothing new comes through it: no offers, no templates, no creation."""
+        self.drain = drain
         self._provider = provider
         self._listener = listener
         self._now = now
@@ -133,6 +141,8 @@ class Door:
             f"{operation} fails since {since:%Y-%m-%dT%H:%M:%SZ}: {error}"
             for operation, (since, error) in sorted(self._failing.items())
         )
+        if self.drain is not None and not self.drain.is_reachable:
+            return Health(ProviderState.NEEDS_SETUP, reasons)
         if not reasons:
             return Health(ProviderState.READY)
         if any(isinstance(error, Unauthorized) for _, error in self._failing.values()):
@@ -141,10 +151,18 @@ class Door:
         return Health(ProviderState.DOWN if is_down else ProviderState.DEGRADED, reasons)
 
     async def list_offers(self) -> OfferList:
+        """As the provider's; none where it drains."""
+        if self.drain is not None:
+            return OfferList(())
         return await self._call(Effect.LIST_OFFERS, self._provider.list_offers())
 
     async def create(self, spec: LaunchSpec) -> Instance:
-        """As the provider's; a deadline that passes is an unknown outcome."""
+        """As the provider's; a deadline that passes is an unknown outcome.
+
+        Refused where it drains: Unavailable.
+        """
+        if self.drain is not None:
+            raise Unavailable(self.drain.refusal)
         try:
             return await self._call(Effect.CREATE, self._provider.create(spec))
         except _DeadlinePassed as error:
@@ -161,7 +179,7 @@ class Door:
 
     async def list_templates(self) -> Sequence[Template]:
         """The provider's templates; none where it has none."""
-        if not isinstance(self._provider, HasTemplates):
+        if self.drain is not None or not isinstance(self._provider, HasTemplates):
             return ()
         return await self._call(Effect.LIST_TEMPLATES, self._provider.list_templates())
 

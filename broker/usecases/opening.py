@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from broker.decide import lease, moves
 from broker.decide.disk import check_disk
+from broker.decide.draining import refusal_of
 from broker.decide.images import plan_image
 from broker.decide.requests import check_offer, check_texts, complete, refuse_what_nobody_can
 from broker.decide.select import Needs, check_payable, needs_of
@@ -20,6 +21,7 @@ from broker.errors import (
     InsufficientFunds,
     NotFound,
     NotReady,
+    ProviderDrains,
     ValidationFailed,
 )
 from broker.model import (
@@ -88,6 +90,7 @@ class Opening:
         if not self.is_open:
             raise NotReady
         await self._turn()
+        self._refuse_what_drains(request)
         template = await self._template(request)
         request = complete(request, template, disk_gb)
         check_disk(request, template)
@@ -115,6 +118,12 @@ class Opening:
         """Which of these fields of a request name what is not there."""
         return self._tools.inventory.misnamed_provider(given)
 
+    def _refuse_what_drains(self, request: Request) -> None:
+        doors = self._tools.doors
+        drains = {name: door.drain for name, door in doors.items() if door.drain is not None}
+        if (refusal := refusal_of(request, drains, doors)) is not None:
+            raise ProviderDrains(refusal)
+
     async def _turn(self) -> None:
         """Let those who come at the same time go on one by one, the event loop free in between."""
         async with self._turns:
@@ -134,7 +143,8 @@ class Opening:
         await tools.inventory.ready(provider)
         await tools.funds.ready(provider)
         needs = needs_of(request, confidential, template)
-        refuse_what_nobody_can(needs, [door.capabilities for door in tools.doors.values()])
+        doors = [door for door in tools.doors.values() if door.drain is None]
+        refuse_what_nobody_can(needs, [door.capabilities for door in doors])
 
         async def claim() -> Offer:
             if request.offer_id is None:

@@ -21,7 +21,10 @@ class Asleep:
     is_ready = False
     inventory_state = "ok"
     troubles = ()
-    alarms = ()
+
+    async def alarms(self) -> list[str]:
+        """Nothing."""
+        return []
 
 
 class Loads(HTMLParser):

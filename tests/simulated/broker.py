@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +14,7 @@ from broker.app.adapters import open_providers
 from broker.app.build import Parts, built
 from broker.app.daemon import Daemon
 from broker.config import Settings, load_settings
+from broker.decide.draining import Drain
 from broker.model import Confidential, Criteria, Event, Session, Status
 from broker.usecases.receipts import UNKEYED
 from providers.base import Provider
@@ -115,9 +116,9 @@ async def simulated_broker(
     logins = SimulatedLogins(settings.data_dir, time.true_now)
 
     async def adapters(
-        settings: Settings, data_dir: Path, _: Callable[[], datetime]
+        settings: Settings, data_dir: Path, _: Callable[[], datetime], drains: Sequence[Drain]
     ) -> Mapping[str, Provider]:
-        return await open_providers(settings, data_dir, time.true_now)
+        return await open_providers(settings, data_dir, time.true_now, drains)
 
     async with built(settings, time.now, adapters=adapters, logins=lambda: logins) as parts:
         market = parts.providers["simulator"]

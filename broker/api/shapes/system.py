@@ -149,6 +149,13 @@ class Account(TypedDict):
     ]
     balance_read_at: Annotated[Instant | None, Field(description="When the balance was read.")]
     machines: Machines
+    draining: Annotated[
+        bool,
+        Field(
+            description="Nothing new is rented there; `reasons` tell what is left.",
+            examples=[False],
+        ),
+    ]
     console: Annotated[
         str | None,
         Field(
