@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from broker.decide.absence import Observation, Proof
 from broker.model import (
     Access,
     Attempt,
@@ -19,6 +20,7 @@ from broker.model import (
     Status,
     Wanted,
     Watch,
+    Witness,
     WorkloadType,
 )
 from providers.base import Endpoint, Instance, InstanceStatus, Offer
@@ -27,6 +29,12 @@ from providers.label import Label
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 DEPLOYMENT = "depl"
 SESSION_ID = "sess-aaaaaaaaaaaa"
+
+
+def a_proof(at: datetime) -> Proof:
+    """That an instance is gone, seen for the first time at that instant."""
+    second = timedelta(seconds=1)
+    return Proof(Observation(at, Witness.LOOKUP), Observation(at + second, Witness.LIST))
 
 
 def an_offer(**changes: Any) -> Offer:
@@ -149,6 +157,8 @@ def a_sighting(**changes: Any) -> Sighting:
 
 
 LATER = NOW + timedelta(seconds=30)
+PROOF = a_proof(LATER - timedelta(seconds=1))
+"""That an instance is gone at LATER."""
 TIMEOUT = timedelta(minutes=15)
 ACCESS = Access(ssh=Endpoint("198.51.100.7", 22), ssh_user="root", known_hosts=("key",))
 

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from broker.decide import lease
+from broker.decide.absence import Proof
 from broker.decide.boot import Wrong
 from broker.decide.confidence import BLAMES_OFFER
 from broker.decide.events import event_of, require_open, unresolved, why
@@ -314,18 +315,21 @@ def destroy_fails(session: Session, attempt: Attempt, detail: str, now: datetime
     return Change(Effect.DESTROY_FAILS, session, asked, (event,))
 
 
-def gone(session: Session, attempt: Attempt, proof: str, now: datetime) -> Change:
+def gone(session: Session, attempt: Attempt, proof: Proof, now: datetime) -> Change:
     """It is proved that the instance is gone: the attempt is over.
 
-    It was billed until the acceptance of its destruction, and without one until the proof.
+    It was billed until the acceptance of its destruction, and without one until it was missed.
     """
     over = replace(
         attempt,
+        absent_at=proof.first.at,
+        absent_by=proof.first.by,
         gone_at=now,
+        gone_by=proof.second.by,
         ended_at=now,
         outcome=Outcome.ENDED if attempt.reason is None else Outcome.FAILED,
     )
-    data = {"attempt": attempt.n, "instance_id": attempt.instance_id, "proof": proof}
+    data = {"attempt": attempt.n, "instance_id": attempt.instance_id, "proof": proof.words}
     change = Change(
         Effect.GONE,
         session,
@@ -381,7 +385,7 @@ def _meter(session: Session, attempt: Attempt) -> Accrual:
         gpu_type=attempt.offer.gpu_type,
         price_per_hour=attempt.price_per_hour,
         begins_at=attempt.accepted_at or attempt.started_at,
-        ends_at=attempt.destroy_accepted_at or attempt.gone_at,
+        ends_at=attempt.destroy_accepted_at or attempt.absent_at,
     )
 
 

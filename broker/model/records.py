@@ -48,7 +48,7 @@ class Accrual:
     begins_at: datetime
     ends_at: datetime | None = None
     """None while the meter runs. The acceptance of the destruction, which may prove to have had
-    no effect and be followed by a later one; without any, the proof that the instance is gone."""
+    no effect and be followed by a later one; without any, the first look that missed it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from broker.decide import moves
+from broker.decide.absence import APART, Observation, Proof, is_another, observe, proof_of
 from broker.decide.destruction import Failing, is_news, told
 from broker.decide.pauses import growing
-from broker.decide.plan import DENIALS_OF_A_GHOST
-from broker.model import Attempt, Session
+from broker.model import Attempt, Session, Witness
 from broker.usecases.launch import Tools
 from broker.usecases.workers import Effort
 from providers.base import Instance, InstanceStatus
@@ -26,7 +27,8 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE = timedelta(seconds=1)
 _LONGEST_PAUSE = timedelta(seconds=30)
-_BETWEEN_LISTS = timedelta(seconds=1)
+_LIST_PATIENCE = timedelta(seconds=3)
+"""How long a list is waited for where a second lookup does as well."""
 _WITHOUT_EFFECT = (RateLimited, Unauthorized, InvalidRequest)
 """Errors that say that nothing was destroyed."""
 _WITHOUT_END = "it is accepted, and has no end"
@@ -44,12 +46,12 @@ class _Seen:
     """Acceptances that had no effect."""
     status: InstanceStatus | None = None
     """As of the last look; None where there was none."""
-    denials: int = 0
-    """How often in a row the provider, asked for it alone, said that it is gone."""
     may_be_destroyed: bool = False
     """A call to destroy it was accepted, or failed in a way that may have had its effect."""
-    absent_at: datetime | None = None
-    """When the first of the lists in a row was asked for that do not have it."""
+    absences: tuple[Observation, ...] = ()
+    """The latest answers in a row that did not have it."""
+    unanswered: int = 0
+    """Looks in a row that told nothing."""
 
     @property
     def is_ending(self) -> bool:
@@ -59,55 +61,68 @@ class _Seen:
     def is_up(self) -> bool:
         return self.status is not None and not self.is_ending
 
+    @property
+    def proof(self) -> Proof | None:
+        return proof_of(self.absences, may_be_destroyed=self.may_be_destroyed)
+
     def look(self, instance: Instance) -> None:
         self.status = instance.status
-        self.absent_at = None
-        self.denials = 0
+        self.absences = ()
+        self.unanswered = 0
+
+    def miss(self, at: datetime, by: Witness) -> None:
+        self.status = None
+        self.absences = observe(self.absences, Observation(at, by))
+        self.unanswered = 0
 
 
 class Teardown:
-    """The step DESTROY: one call to destroy, one look for the proof."""
+    """The step DESTROY: a call to destroy, and looks for the proof."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._seen: dict[str, _Seen] = {}
 
     async def destroy(self, session: Session, attempt: Attempt, effort: Effort) -> timedelta | None:
-        """Ask for the end, then look whether it has come. Repeated without end."""
-        try:
-            is_accepted = await self._ask(session, attempt, effort)
-            proof = await self._proof(attempt)
-        except NotFound:
-            proof = "the provider answered that it is gone"
-        else:
-            if proof is None and is_accepted and effort.tries >= _TRIES_THAT_SUFFICE:
-                await self._shout(session, attempt, effort.tries, _WITHOUT_END)
-        if proof is None:
-            return self._pause(attempt, effort)
-        await self._gone(session, attempt, proof)
-        return None
+        """Ask for the end, then look whether it has come. Repeated without end.
 
-    async def _ask(self, session: Session, attempt: Attempt, effort: Effort) -> bool:
-        """Ask the provider once; whether it accepts. Raises NotFound where nothing is left."""
-        asked_at = self._tools.now()
+        What has been missed once is looked for again before anything more is asked for.
+        """
         seen = self._seen.setdefault(attempt.label, _Seen())
+        seen.may_be_destroyed |= attempt.destroy_accepted_at is not None
+        is_accepted = not seen.absences and await self._ask(session, attempt, effort, seen)
+        await self._look(attempt, seen)
+        if seen.proof is not None:
+            await self._gone(session, attempt, seen.proof)
+            return None
+        if seen.absences:
+            return self._pause_between(seen)
+        if is_accepted and effort.tries >= _TRIES_THAT_SUFFICE:
+            await self._shout(session, attempt, effort.tries, _WITHOUT_END)
+        return self._pause(attempt, effort)
+
+    async def _ask(self, session: Session, attempt: Attempt, effort: Effort, seen: _Seen) -> bool:
+        """Ask the provider once; whether it accepts."""
+        asked_at = self._tools.now()
         try:
             await self._tools.doors[attempt.offer.provider].destroy(attempt.instance_id or "")
         except NotFound:
-            raise
+            seen.miss(asked_at, Witness.LOOKUP)
+            return False
         except ProviderError as error:
             seen.may_be_destroyed |= not isinstance(error, _WITHOUT_EFFECT)
             await self._shout(session, attempt, effort.tries, str(error))
             return False
         seen.may_be_destroyed = True
         self._tools.destructions.accept(attempt.offer.provider, attempt.instance_id or "")
-        await self._note_accepted(session, attempt, asked_at)
+        await self._note_accepted(session, attempt, asked_at, seen)
         return True
 
-    async def _note_accepted(self, session: Session, attempt: Attempt, asked_at: datetime) -> None:
+    async def _note_accepted(
+        self, session: Session, attempt: Attempt, asked_at: datetime, seen: _Seen
+    ) -> None:
         """Write down the acceptance, and notice where the earlier ones had no effect."""
         journal = self._tools.journal
-        seen = self._seen.setdefault(attempt.label, _Seen())
         now = self._tools.now()
         seen.accepted_at = seen.accepted_at or now
         settle = self._tools.doors[attempt.offer.provider].capabilities.settle
@@ -123,39 +138,49 @@ class Teardown:
             trouble = "it is accepted, and the machine stays up"
             await self._shout(session, attempt, seen.ignored, trouble)
 
-    async def _proof(self, attempt: Attempt) -> str | None:
-        """How it is proved that the instance is gone; None while it is not, or not known.
+    async def _look(self, attempt: Attempt, seen: _Seen) -> None:
+        """Look by every means there is, until the instance is seen or proved gone."""
+        patience = None
+        if self._tools.doors[attempt.offer.provider].capabilities.direct_proof:
+            has_answer = await self._look_up(attempt, seen)
+            if has_answer and (seen.status is not None or seen.proof is not None):
+                return
+            patience = _LIST_PATIENCE if has_answer else None
+        if not await self._look_through_list(attempt, seen, patience) and patience is None:
+            seen.unanswered += 1
 
-        Raises NotFound where the provider says so: once where it may have destroyed it, else as
-        often as of a machine that should live.
-        """
-        seen = self._seen.setdefault(attempt.label, _Seen())
-        provider = attempt.offer.provider
-        instance_id = attempt.instance_id or ""
+    async def _look_up(self, attempt: Attempt, seen: _Seen) -> bool:
+        """Ask for the instance alone; whether there is an answer, were it the last one."""
+        asked_at = self._tools.now()
+        if seen.absences and not is_another(seen.absences, Observation(asked_at, Witness.LOOKUP)):
+            return True
+        door = self._tools.doors[attempt.offer.provider]
         try:
-            if self._tools.doors[provider].capabilities.direct_proof:
-                seen.look(await self._tools.doors[provider].get(instance_id))
-                return None
-            listing = await self._tools.fleets[provider].fresh()
+            seen.look(await door.get(attempt.instance_id or ""))
         except NotFound:
-            seen.denials += 1
-            is_asked = seen.may_be_destroyed or attempt.destroy_accepted_at is not None
-            if is_asked or seen.denials >= DENIALS_OF_A_GHOST:
-                raise
-            return None
+            seen.miss(asked_at, Witness.LOOKUP)
         except ProviderError:
-            return None
-        instance = listing.by_id.get(instance_id)
-        if instance is not None:
-            seen.look(instance)
-            return None
-        seen.status = None
-        seen.absent_at = seen.absent_at or listing.asked_at
-        if listing.asked_at - seen.absent_at < _BETWEEN_LISTS:
-            return None
-        return "two complete lists in a row were without it"
+            return False
+        return True
 
-    async def _gone(self, session: Session, attempt: Attempt, proof: str) -> None:
+    async def _look_through_list(
+        self, attempt: Attempt, seen: _Seen, patience: timedelta | None
+    ) -> bool:
+        """Look for the instance in a list that is asked for now; whether there is an answer."""
+        fleet = self._tools.fleets[attempt.offer.provider]
+        try:
+            async with asyncio.timeout(patience.total_seconds() if patience else None):
+                listing = await fleet.fresh()
+        except (ProviderError, TimeoutError):
+            return False
+        instance = listing.by_id.get(attempt.instance_id or "")
+        if instance is None:
+            seen.miss(listing.asked_at, Witness.LIST)
+        else:
+            seen.look(instance)
+        return True
+
+    async def _gone(self, session: Session, attempt: Attempt, proof: Proof) -> None:
         tools = self._tools
         self._seen.pop(attempt.label, None)
         tools.inventory.release(attempt.offer)
@@ -186,3 +211,10 @@ class Teardown:
     def _pause(self, attempt: Attempt, effort: Effort) -> timedelta:
         pace = self._tools.rules.paces.get(attempt.offer.provider, 1.0)
         return max(growing(_FIRST_PAUSE, 2, effort.tries, _LONGEST_PAUSE) * pace, _FIRST_PAUSE)
+
+    def _pause_between(self, seen: _Seen) -> timedelta:
+        """Until another answer is worth something; longer while there are none."""
+        if seen.unanswered:
+            return growing(APART, 2, seen.unanswered, _LONGEST_PAUSE)
+        left = seen.absences[-1].at + APART - self._tools.now()
+        return min(max(left, timedelta(0)), APART)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from broker.decide.absence import APART
+from broker.model import Witness
 from broker.usecases import sessions
 from tests.service.conftest import Broker, Serve, eventually
 from tests.service.odd_market import odd_market, serve_oddly
@@ -107,6 +109,57 @@ async def test_a_machine_that_is_gone_ends_its_session_though_nothing_can_be_des
         assert "stopped" == session["status"]
 
 
+async def witnesses(broker: Broker, session: Any) -> tuple[object, object]:
+    """Who said that the session's machine is gone."""
+    _, attempt = await broker.parts.tools.journal.read(session["id"])
+    return attempt.absent_by, attempt.gone_by
+
+
+async def test_an_end_is_proved_by_two_kinds_of_answers(broker: Broker) -> None:
+    """The machine alone, and then the list: nobody waits for a second answer of the same kind."""
+    session = await running(broker)
+    assert 200 == (await broker.call("DELETE", f"/api/v1/sessions/{session['id']}"))[0]
+
+    assert (Witness.LOOKUP, Witness.LIST) == await witnesses(broker, session)
+
+
+@pytest.mark.parametrize("misfortune", [{"fault": "error"}, {"fault": "slow", "delay": "25s"}])
+async def test_where_no_list_is_to_be_had_a_second_look_does(
+    broker: Broker, misfortune: dict[str, str]
+) -> None:
+    """A list that fails, or takes its time, holds up no end."""
+    session = await running(broker)
+    await broker.fault(operation="list", times=FOR_EVER, **misfortune)
+    assert 200 == (await broker.call("DELETE", f"/api/v1/sessions/{session['id']}"))[0]
+
+    assert (Witness.LOOKUP, Witness.LOOKUP) == await witnesses(broker, session)
+    _, attempt = await broker.parts.tools.journal.read(session["id"])
+    assert attempt.absent_at is not None
+    assert attempt.gone_at is not None
+    assert APART <= attempt.gone_at - attempt.absent_at
+
+
+async def test_where_the_machine_cannot_be_asked_for_alone_two_lists_do(broker: Broker) -> None:
+    """However long that lasts."""
+    session = await running(broker)
+    await broker.fault("error", "get", times=FOR_EVER)
+    assert 200 == (await broker.call("DELETE", f"/api/v1/sessions/{session['id']}"))[0]
+
+    assert (Witness.LIST, Witness.LIST) == await witnesses(broker, session)
+
+
+async def test_a_machine_that_shows_up_again_is_destroyed_again(serve_oddly: Serve) -> None:
+    """What was observed before is worth nothing then."""
+    async with serve_oddly() as broker:
+        session = await running(broker)
+        odd_market(broker).denials = 1
+        await broker.fault("ignored", "destroy", times=1)
+        assert 200 == (await broker.call("DELETE", f"/api/v1/sessions/{session['id']}"))[0]
+
+        assert (Witness.LOOKUP, Witness.LIST) == await witnesses(broker, session)
+        await assert_sound(broker)
+
+
 async def test_a_destruction_that_takes_its_time_is_waited_for(broker: Broker) -> None:
     """Accepted is not gone: the session is stopped when the machine is."""
     session = await running(broker)
@@ -156,7 +209,7 @@ async def test_an_end_that_cannot_be_looked_at_is_not_believed(broker: Broker) -
 
     assert "stopped" == session["status"]
     proof = next(e for e in await broker.events(session["id"]) if e["type"] == "instance.gone")
-    assert "the provider answered that it is gone" == proof["data"]["proof"]
+    assert "did not have it" in proof["data"]["proof"]
     await assert_sound(broker)
 
 

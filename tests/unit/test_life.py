@@ -14,7 +14,7 @@ from broker.decide import moves
 from broker.decide.steps import Step, next_step
 from broker.effects import Effect
 from broker.model import Access, Accrual, Attempt, Change, Reason, Session, Status, Wanted
-from tests.builders import NOW, a_label, a_session, an_attempt, an_instance, an_offer
+from tests.builders import NOW, PROOF, a_label, a_session, an_attempt, an_instance, an_offer
 
 TIMEOUT = timedelta(minutes=15)
 MOST_ATTEMPTS = 4
@@ -118,7 +118,7 @@ def destroy(life: Life, how: str) -> None:
         life.write(moves.destroy_again(session, attempt, now, is_ignored=False))
     elif how == "gone":
         life.machines.discard(attempt.label)
-        life.write(moves.gone(session, attempt, "not found", now))
+        life.write(moves.gone(session, attempt, PROOF, now))
 
 
 def retry(life: Life, how: str) -> None:

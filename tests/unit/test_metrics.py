@@ -11,7 +11,7 @@ from broker.decide.spending import Spending
 from broker.metrics import Metrics, Snapshot
 from broker.model import LIVE, Reason, Status
 from broker.usecases import doors
-from tests.builders import LATER, NOW, PROVISIONING, STOPPING, VERIFIED
+from tests.builders import LATER, NOW, PROOF, PROVISIONING, STOPPING, VERIFIED
 from tests.unit.exposition import NOTHING, PROVIDERS, WITH_BALANCE, exposed, kinds, samples
 
 NAMES = {
@@ -118,7 +118,7 @@ def test_the_delay_of_an_end_is_that_of_a_machine() -> None:
     due = replace(STOPPING, due_at=NOW)
     for change in (
         moves.give_up(PROVISIONING, Reason.OFFER_GONE, "gone", LATER),
-        moves.gone(due, VERIFIED, "not found", LATER),
+        moves.gone(due, VERIFIED, PROOF, LATER),
     ):
         metrics.session_changed(change, change.session)
     told = samples(metrics.expose(NOTHING).decode())

@@ -18,6 +18,7 @@ from broker.model import (
     Reason,
     Status,
     Wanted,
+    Witness,
 )
 from tests.builders import (
     ACCESS,
@@ -25,6 +26,7 @@ from tests.builders import (
     MADE,
     NOW,
     PENDING,
+    PROOF,
     PROVISIONING,
     RUNNING,
     SENT,
@@ -230,7 +232,7 @@ def test_a_lost_machine_ends_its_session_as_failed() -> None:
 
     assert (Status.RUNNING, Wanted.GONE) == (lost.status, lost.wanted)
     assert (Reason.INSTANCE_LOST, "offline", LATER) == (lost.reason, lost.error, lost.due_at)
-    gone = moves.gone(lost, attempt_of(change), "gone", LATER)
+    gone = moves.gone(lost, attempt_of(change), PROOF, LATER)
     assert (Status.FAILED, Outcome.FAILED) == (gone.session.status, attempt_of(gone).outcome)
 
 
@@ -260,7 +262,7 @@ def test_a_destruction_without_effect_is_billed_until_it_has_one() -> None:
     assert change.accrual is not None
     assert LATER == change.accrual.ends_at
     assert [] == kinds(change)
-    gone = moves.gone(STOPPING, attempt_of(change), "gone", LATER + TIMEOUT)
+    gone = moves.gone(STOPPING, attempt_of(change), PROOF, LATER + TIMEOUT)
     assert gone.accrual is not None
     assert LATER == gone.accrual.ends_at
 
@@ -268,7 +270,7 @@ def test_a_destruction_without_effect_is_billed_until_it_has_one() -> None:
 def test_the_proof_of_an_end_stops_the_meter_where_the_end_was_accepted() -> None:
     """The provider bills until its acceptance; the session is over at the proof."""
     attempt = replace(VERIFIED, destroy_accepted_at=NOW + timedelta(seconds=9))
-    change = moves.gone(STOPPING, attempt, "two lists", LATER)
+    change = moves.gone(STOPPING, attempt, PROOF, LATER)
 
     assert change.accrual is not None
     assert (NOW, NOW + timedelta(seconds=9)) == (change.accrual.begins_at, change.accrual.ends_at)
@@ -282,18 +284,26 @@ def test_the_proof_of_an_end_stops_the_meter_where_the_end_was_accepted() -> Non
     assert ["instance.gone", "session.stopped"] == kinds(change)
 
 
-def test_a_machine_gone_without_an_acceptance_is_billed_until_the_proof() -> None:
+def test_a_machine_gone_without_an_acceptance_is_billed_until_it_was_missed() -> None:
     """Nobody knows better."""
-    change = moves.gone(STOPPING, VERIFIED, "not found", LATER)
+    change = moves.gone(STOPPING, VERIFIED, PROOF, LATER)
 
     assert change.accrual is not None
-    assert LATER == change.accrual.ends_at
+    assert PROOF.first.at == change.accrual.ends_at
+
+
+def test_an_attempt_keeps_how_its_end_was_proved() -> None:
+    """Who said so, and when: for the receipt."""
+    over = attempt_of(moves.gone(STOPPING, VERIFIED, PROOF, LATER))
+
+    assert (PROOF.first.at, Witness.LOOKUP) == (over.absent_at, over.absent_by)
+    assert (LATER, Witness.LIST) == (over.gone_at, over.gone_by)
 
 
 def test_the_failed_machine_of_a_wanted_session_ends_only_the_attempt() -> None:
     """The session goes on to another offer, or gives up, in a change of its own."""
     doomed = replace(MADE, reason=Reason.BOOT_TIMEOUT)
-    change = moves.gone(PROVISIONING, doomed, "not found", LATER)
+    change = moves.gone(PROVISIONING, doomed, PROOF, LATER)
 
     assert (PROVISIONING, Outcome.FAILED) == (change.session, attempt_of(change).outcome)
     assert not change.forget_confidential

@@ -18,10 +18,12 @@ from broker.model import Accrual, Change, Session, Status
 from tests.builders import (
     MADE,
     NOW,
+    PROOF,
     PROVISIONING,
     STOPPING,
     TIMEOUT,
     VERIFIED,
+    a_proof,
     a_session,
     an_attempt,
     an_instance,
@@ -34,7 +36,7 @@ WITHIN_A_DAY = st.timedeltas(timedelta(0), 24 * HOUR)
 def test_history_and_changes_lead_to_the_same_sum() -> None:
     """Whether a session ended before this process began or in it, and whatever began then."""
     made = moves.accept(PROVISIONING, an_attempt(), an_instance(), NOW, TIMEOUT)
-    gone = moves.gone(STOPPING, MADE, "not found", NOW + HOUR)
+    gone = moves.gone(STOPPING, MADE, a_proof(NOW + HOUR), NOW + HOUR)
     assert made.accrual is not None
     assert gone.accrual is not None
     past = replace(gone.accrual, session_id="sess-past", provider="other")
@@ -65,7 +67,7 @@ def test_the_sum_never_falls_where_the_proof_comes_after_the_acceptance() -> Non
     assert accepted.attempt is not None
     spending.note(accepted, accepted.session)
     before = spending.until(NOW + 2 * HOUR)
-    gone = moves.gone(STOPPING, accepted.attempt, "not found", NOW + 3 * HOUR)
+    gone = moves.gone(STOPPING, accepted.attempt, PROOF, NOW + 3 * HOUR)
     spending.note(gone, gone.session)
 
     assert {"simulator": Decimal("0.36")} == before == spending.until(NOW + 4 * HOUR)

@@ -1,0 +1,79 @@
+"""When it is proved that an instance is gone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from broker.decide.absence import Observation, Proof, observe, proof_of
+from broker.model import Witness
+from tests.builders import NOW, PROOF
+
+LIST, LOOKUP = Witness.LIST, Witness.LOOKUP
+
+Told = tuple[float, Witness]
+
+
+def seen(*told: Told) -> tuple[Observation, ...]:
+    """What is observed by these answers, each so many seconds after NOW."""
+    observed: tuple[Observation, ...] = ()
+    for seconds, by in told:
+        observed = observe(observed, Observation(NOW + timedelta(seconds=seconds), by))
+    return observed
+
+
+@pytest.mark.parametrize(
+    ("told", "times"),
+    [
+        ([], 0),
+        ([(0, LOOKUP)], 1),
+        ([(0, LOOKUP), (0, LIST)], 2),
+        ([(0, LIST), (0.1, LOOKUP)], 2),
+        ([(0, LOOKUP), (0.999, LOOKUP)], 1),
+        ([(0, LOOKUP), (1, LOOKUP)], 2),
+        ([(0, LIST), (0.999, LIST)], 1),
+        ([(0, LIST), (1, LIST)], 2),
+        ([(0, LOOKUP), (0.1, LIST), (0.2, LOOKUP), (0.3, LIST)], 2),
+        ([(0, LOOKUP), (0.1, LIST), (1, LOOKUP)], 3),
+    ],
+)
+def test_answers_count_once_a_second_and_kind(told: list[Told], times: int) -> None:
+    """Another kind of question is news at once, the same one after a second."""
+    assert times == len(seen(*told))
+
+
+def test_a_clock_that_was_set_back_begins_anew() -> None:
+    """How far apart the answers are cannot be told any more."""
+    assert 1 == len(seen((3600, LOOKUP), (3601, LIST), (0, LOOKUP)))
+
+
+@pytest.mark.parametrize(
+    ("told", "may_be_destroyed", "is_proved"),
+    [
+        ([(0, LOOKUP)], True, False),
+        ([(0, LOOKUP), (0, LIST)], True, True),
+        ([(0, LOOKUP), (1, LOOKUP)], True, True),
+        ([(0, LOOKUP), (0, LIST)], False, False),
+        ([(0, LOOKUP), (0, LIST), (1, LOOKUP)], False, True),
+        ([(0, LIST), (1, LIST), (2, LIST)], False, True),
+    ],
+)
+def test_two_observations_prove_an_end(
+    told: list[Told], may_be_destroyed: bool, is_proved: bool
+) -> None:
+    """Three where nothing of ours can have ended the machine."""
+    assert is_proved == (proof_of(seen(*told), may_be_destroyed=may_be_destroyed) is not None)
+
+
+def test_the_first_and_the_last_observation_are_the_proof() -> None:
+    """The machine is billed until the first, and proved gone at the last."""
+    observed = seen((0, LOOKUP), (0, LIST), (1, LOOKUP))
+    assert Proof(observed[0], observed[2]) == proof_of(observed, may_be_destroyed=False)
+
+
+def test_a_proof_is_told_in_words() -> None:
+    """An event says how the provider was asked."""
+    assert (
+        "asked for it alone, the provider did not have it; then a complete list was without it"
+    ) == PROOF.words
