@@ -21,6 +21,7 @@ from broker.api.middleware import middlewares
 from broker.api.observations import ObservationRoutes
 from broker.api.offer_health import OfferHealthRoutes
 from broker.api.openapi import build_document
+from broker.api.receipts import ReceiptRoutes
 from broker.api.routes import Resource
 from broker.api.schemas import Schema
 from broker.api.sessions import SessionRoutes
@@ -73,6 +74,7 @@ _RESOURCES: tuple[type[Resource], ...] = (
     SessionRoutes,
     HoldRoutes,
     ObservationRoutes,
+    ReceiptRoutes,
     CostRoutes,
     InstanceRoutes,
     SystemRoutes,
@@ -96,6 +98,7 @@ def _resources(parts: Parts, pulse: Pulse) -> list[Resource]:
         ),
         HoldRoutes(parts.holds),
         ObservationRoutes(parts.sessions, parts.idle, tools.store, tools.now),
+        ReceiptRoutes(parts.sessions, tools.now),
         InventoryRoutes(tools.inventory, tools.templates),
         GpuRoutes(tools.inventory),
         TemplateRoutes(tools.templates),

@@ -68,6 +68,46 @@ def print_events(body: Body) -> None:
     print_table(columns, body["events"], empty="Nothing has happened.")
 
 
+def print_receipt(receipt: Body) -> None:
+    """A card of how a session ended, with a line for each machine."""
+    reason = f" ({receipt['reason']})" if receipt.get("reason") else ""
+    lines = [
+        ("session", receipt["session_id"]),
+        ("status", f"{receipt['status']}{reason}"),
+        ("error", receipt.get("error")),
+        ("consumer", receipt.get("consumer_id")),
+        ("created", receipt.get("created_at")),
+        ("running", receipt.get("running_at")),
+        ("due", receipt.get("due_at")),
+        ("destroy asked", receipt.get("destroy_asked_at")),
+        ("destroy accepted", receipt.get("destroy_accepted_at")),
+        *(("observed gone", _observation(one)) for one in receipt["observations"]),
+        ("proved gone", receipt.get("proved_gone_at")),
+        ("reap delay", _seconds(receipt.get("reap_delay_seconds"))),
+        ("billed", _billed(receipt)),
+        *(("machine", _machine(machine)) for machine in receipt["machines"]),
+    ]
+    print_card((name, value) for name, value in lines if value)
+
+
+def _observation(observation: Body) -> str:
+    by = observation.get("by")
+    return f"{observation['observed_at']}{f' by {by}' if by else ''}"
+
+
+def _machine(machine: Body) -> str:
+    which = machine.get("instance_id") or "none was made"
+    return f"{machine['n']}  {cell(machine.get('offer_id'))}  {which}  {_billed(machine)}"
+
+
+def _billed(row: Body) -> str:
+    return f"{dollars(row['billed'])} for {_seconds(row['billed_seconds'])}"
+
+
+def _seconds(value: object) -> str | None:
+    return None if value is None else f"{cell(value)} s"
+
+
 def _status(session: Body) -> str:
     reason = session.get("status_reason")
     return f"{session['status']} ({reason})" if reason else str(session["status"])

@@ -1,4 +1,4 @@
-"""`sessions list|get|events|diagnostics|heartbeat|done|extend|hold|release|rekey|delete`."""
+"""`sessions list|get|events|receipt|diagnostics|heartbeat|done|extend|hold|release|rekey|delete`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from broker.cli.exits import on_interrupt
 from broker.cli.once import carried_out_once, idempotency_option
 from broker.cli.output import output_option, print_fields, show
 from broker.cli.rekey import rekey
-from broker.cli.session_views import print_events, print_session, print_sessions
+from broker.cli.session_views import print_events, print_receipt, print_session, print_sessions
 
 _MAYBE_ENDING = (
     "Interrupted. {session} may be ending all the same: `gpu-broker sessions get {session}` "
@@ -69,6 +69,19 @@ def events(session: str, output: str) -> None:
     """What happened to a session, the oldest first."""
     answer = Client.from_environment().get(path_of("sessions", session, "events"))
     show(answer, output, print_events)
+
+
+@sessions.command(
+    epilog="""\b
+Example:
+  gpu-broker sessions receipt sess-abc2345xyz"""
+)
+@session_argument
+@output_option
+def receipt(session: str, output: str) -> None:
+    """How an ended session ended: due, destroyed, proved gone, billed."""
+    answer = Client.from_environment().get(path_of("sessions", session, "receipt"))
+    show(answer, output, print_receipt)
 
 
 @sessions.command(

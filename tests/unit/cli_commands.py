@@ -24,6 +24,7 @@ PRINTING: list[tuple[str, tuple[str, ...]]] = [
     ("GET /api/v1/sessions", ("sessions", "list")),
     (f"GET {_ONE}", ("sessions", "get", SESSION_ID)),
     (f"GET {_ONE}/events", ("sessions", "events", SESSION_ID)),
+    (f"GET {_ONE}/receipt", ("sessions", "receipt", SESSION_ID)),
     (f"GET {_ONE}/diagnostics", ("sessions", "diagnostics", SESSION_ID)),
     (f"POST {_ONE}/heartbeat", ("sessions", "heartbeat", SESSION_ID)),
     (f"POST {_ONE}/done", ("sessions", "done", SESSION_ID)),

@@ -31,6 +31,7 @@ from broker.api.shapes.market import (
     TroubledOffer,
     Warned,
 )
+from broker.api.shapes.receipts import MachineReceipt, Observation, SessionReceipt
 from broker.api.shapes.sessions import (
     Attempt,
     CreatedSession,
@@ -102,7 +103,9 @@ __all__ = [
     "Instances",
     "LiveCost",
     "LiveSession",
+    "MachineReceipt",
     "Machines",
+    "Observation",
     "Offer",
     "OfferHealth",
     "OfferId",
@@ -118,6 +121,7 @@ __all__ = [
     "Session",
     "SessionCost",
     "SessionId",
+    "SessionReceipt",
     "Sessions",
     "SweepAction",
     "SweepReport",
