@@ -66,6 +66,7 @@ class Effect(StrEnum):
 
     # What else is written, beside sessions.
     PREPARE_DATABASE = "prepare-database"
+    TAKE_UP_COPY = "take-up-copy"
     SET_META = "set-meta"
     WRITE_FILE = "write-file"
     ADD_EVENT = "add-event"

@@ -41,6 +41,7 @@ from broker.usecases.opening import Opening
 from broker.usecases.receipts import Receipts
 from broker.usecases.rekey import Rekeying
 from broker.usecases.repeating import Repeating
+from broker.usecases.restoring import take_up_copy
 from broker.usecases.rules import Keyring, Rules
 from broker.usecases.sessions import Sessions
 from broker.usecases.teardown import Teardown
@@ -99,6 +100,7 @@ async def built(
         deployment = await ensure_deployment(
             store, settings.data_dir, settings.lifecycle.deployment_id
         )
+        await take_up_copy(store, grace=settings.lifecycle.orphan_grace_period, now=now())
         part = deployment_part(deployment.id)
         clock = Clock(now, asyncio.get_running_loop().time)
         providers, metrics, doors = await _accounts(settings, store, adapters, clock.now)

@@ -84,6 +84,7 @@ class _Records:
 
     holders: Mapping[str, Holder]
     first_seen: Mapping[str, datetime]
+    restored_at: datetime | None
 
 
 async def cleanup_orphans(
@@ -135,6 +136,7 @@ async def _clean(
             has_database=records is not None,
             is_forced=force,
             first_seen_at=first_seen_at,
+            restored_at=records.restored_at if records else None,
             grace=settings.lifecycle.orphan_grace_period,
             now=now,
         )
@@ -187,6 +189,7 @@ async def _records(
                 provider, instances, deployment=deployment, holders=holders, before=before, now=now
             )
             await store.save_sightings(provider, seen)
-        return _Records(holders, {one.instance_id: one.first_seen_at for one in before})
+        first_seen = {one.instance_id: one.first_seen_at for one in before}
+        return _Records(holders, first_seen, await store.restored_at(now))
     finally:
         await store.close()

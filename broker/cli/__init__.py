@@ -2,7 +2,7 @@
 
 It speaks HTTP to the broker at GPU_BROKER_URL and never to its insides; only what runs
 the broker or works without it (serve, demo, check-config, doctor, openapi, sweep,
-cleanup-orphans) imports more, and only when it runs.
+cleanup-orphans, backup, restore) imports more, and only when it runs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import click
 
 from broker import __version__
+from broker.cli.backup import backup, restore
 from broker.cli.completion import completion
 from broker.cli.config import check_config
 from broker.cli.costs import costs
@@ -64,6 +65,8 @@ for _command in (
     providers,
     sweep,
     cleanup_orphans,
+    backup,
+    restore,
     check_config,
     doctor,
     openapi,

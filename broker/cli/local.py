@@ -43,6 +43,13 @@ def settings_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def database_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`--config` and `--database` alone."""
+    for option in reversed(_OPTIONS[:2]):
+        command = option(command)
+    return command
+
+
 def load(
     *,
     config: Path | None,

@@ -39,11 +39,13 @@ def judge(
     has_database: bool,
     is_forced: bool,
     first_seen_at: datetime | None,
+    restored_at: datetime | None,
     grace: timedelta,
     now: datetime,
 ) -> Judgement:
     """What to do about one instance. Only ORPHANED may be destroyed.
 
+    A database that was restored cannot know of every machine: the grace begins at `restored_at`.
     Without a database nothing tells which sessions live: then the deadline on the label
     decides, unless an operator forces it.
     """
@@ -60,6 +62,8 @@ def judge(
         return Judgement(Verdict.YOUNG, why)
     if now < since + grace:
         return Judgement(Verdict.YOUNG, "It is younger than the grace.")
+    if restored_at is not None and now < restored_at + grace:
+        return Judgement(Verdict.YOUNG, "The database was restored, and is younger than the grace.")
     return Judgement(Verdict.ORPHANED, "It has our label, and no live session holds it.")
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from broker.effects import Effect, effect
-from broker.errors import StoreFailed
 from broker.model import (
     Accrual,
     Attempt,
@@ -30,8 +29,7 @@ from broker.model import (
     Watch,
 )
 from broker.store import queries, writes
-from broker.store.backup import copy_database
-from broker.store.connections import failing_as_store_failed
+from broker.store.backup import COPIED_AT
 from broker.store.location import database_path
 from broker.store.opening import prepare
 from broker.store.reader import Reader
@@ -84,6 +82,24 @@ class Store:
     async def set_meta(self, key: str, value: str) -> None:
         """Set a value of the database's own."""
         await self._writer.run(Effect.SET_META, partial(writes.set_meta, key=key, value=value))
+
+    async def take_up_copy(self, changes: Sequence[Change], now: datetime) -> None:
+        """Write all of `changes` and forget all sightings: the database is no copy any more.
+
+        Raises StaleWrite, with nothing written, where somebody else has written a session.
+        """
+        job = partial(writes.take_up_copy, changes=changes, now=now)
+        await self._writer.run(Effect.TAKE_UP_COPY, job)
+
+    async def restored_at(self, now: datetime) -> datetime | None:
+        """When this database was restored from a copy: `now` where no broker has run on it yet.
+
+        None where it never was.
+        """
+        if await self.meta(COPIED_AT) is not None:
+            return now
+        restored_at = await self.meta(writes.RESTORED_AT)
+        return None if restored_at is None else datetime.fromisoformat(restored_at)
 
     async def add_session(self, change: Change, confidential: Confidential) -> Session:
         """Insert a session with its attempt and events.
@@ -279,14 +295,6 @@ class Store:
         """How many sessions there are, by provider of the current offer and status."""
         counted = await self._reader.fetch(queries.COUNTS)
         return {(provider, status): count for provider, status, count in counted}
-
-    async def backup(self, path: Path) -> None:
-        """Copy the last commit to `path`, which is complete or untouched; nobody has to wait."""
-        try:
-            with failing_as_store_failed():
-                await asyncio.to_thread(copy_database, self._path, path)
-        except OSError as error:
-            raise StoreFailed(f"The copy cannot be written: {error.strerror}.") from error
 
 
 def _given(**filters: object) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from broker.errors import DuplicateSession, StaleWrite
 from broker.model import Accrual, Change, Event, Failure, Session, Sighting
+from broker.store.backup import COPIED_AT
 from broker.store.rows import event_row, receipt_row, session_row, to_row
 from broker.store.schema import (
     LIVE,
@@ -24,6 +25,9 @@ from broker.store.schema import (
     sessions,
     sightings,
 )
+
+RESTORED_AT = "restored_at"
+"""The key in `meta` of the instant at which a copy was last taken up, in ISO 8601."""
 
 
 def _upsert(table: sa.Table) -> sa.Insert:
@@ -111,6 +115,15 @@ def prune_receipts(connection: sa.Connection, before: datetime) -> None:
 def set_meta(connection: sa.Connection, key: str, value: str) -> None:
     """Set a value of the database's own."""
     connection.execute(_PUT_META, {"key": key, "value": value})
+
+
+def take_up_copy(connection: sa.Connection, changes: Sequence[Change], now: datetime) -> None:
+    """Write what makes a restored database fit for today; it is no copy any more."""
+    for change in changes:
+        commit(connection, change)
+    connection.execute(sightings.delete())
+    connection.execute(meta.delete().where(meta.c.key == COPIED_AT))
+    set_meta(connection, RESTORED_AT, now.isoformat())
 
 
 def _raise_duplicate(connection: sa.Connection, session: Session) -> None:

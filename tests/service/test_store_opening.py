@@ -18,12 +18,16 @@ from alembic.script import ScriptDirectory
 
 from broker.errors import StartupError
 from broker.store import Store, connections, migrate, opening, queries
+from broker.store.backup import copy_database
 from broker.store.prepared import Prepared
 from broker.store.schema import HEAD, metadata
+from broker.store.soundness import refusing
 from tests.builders import NOW
 from tests.service.store_examples import HOUR, KEY, add, names_in, opened, session
 
 ROOT = Path(__file__).parents[2]
+STAMP = "SELECT value FROM meta WHERE key = 'copied_at'"
+"""Only copies have it."""
 NEXT_REVISION = """
 import sqlalchemy as sa
 from alembic import op
@@ -70,10 +74,10 @@ async def made(file: Path) -> None:
 
 
 @contextmanager
-def no_file_can_grow() -> Iterator[None]:
-    """A disk that takes nothing, for this process alone."""
+def no_file_can_grow(beyond: int = 0) -> Iterator[None]:
+    """A disk that takes nothing, or files of so many bytes at most, for this process alone."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (beyond, before[1]))
     try:
         yield
     finally:
@@ -118,7 +122,7 @@ async def test_a_file_name_may_hold_any_character(tmp_path: Path) -> None:
     """Some of them mean something in URLs and in configuration files."""
     file = tmp_path / "50% of #1? (&Söhne)" / "broker;a=b.db"
     store = await Store.open(str(file), key=KEY, now=NOW)
-    await store.backup(file.with_name("copy 100%.db"))
+    copy_database(file, file.with_name("copy 100%.db"), NOW)
     await store.close()
     assert ["broker;a=b.db", "copy 100%.db"] == names_in(file.parent)
 
@@ -194,6 +198,7 @@ async def test_a_copy_is_kept_before_a_migration(file: Path, next_revision: Path
     revisions = "SELECT version_num, (SELECT count(*) FROM sessions) FROM alembic_version"
     assert [(HEAD, 1)] == run_sql(copy, revisions)
     assert [("next", 1)] == run_sql(file, revisions)
+    assert ([(NOW.isoformat(),)], []) == (run_sql(copy, STAMP), run_sql(file, STAMP))
 
 
 async def test_a_new_database_needs_no_copy(file: Path, next_revision: Path) -> None:
@@ -251,15 +256,48 @@ async def test_a_file_that_is_no_database_is_refused(file: Path) -> None:
     assert file.read_text().startswith("Dear Emma")
 
 
-async def test_a_damaged_database_is_refused(file: Path) -> None:
-    """Before anything is decided on what it says."""
+async def many(file: Path) -> bytes:
+    """A database of some size; its bytes."""
     async with opened(file.parent) as store:
         for n in range(200):
             await add(store, session(n))
-    whole = file.read_bytes()
-    middle = len(whole) // 2
-    file.write_bytes(whole[:middle] + b"\xff" * 8192 + whole[middle + 8192 :])
-    assert "is damaged" in await refusal(file)
+    return file.read_bytes()
+
+
+@pytest.mark.parametrize("where", [0.1, 0.5, 0.9])
+async def test_a_damaged_database_is_refused(file: Path, where: float) -> None:
+    """Before anything is decided on what it says; what is left of it stays."""
+    whole = await many(file)
+    begin = int(len(whole) * where)
+    damaged = whole[:begin] + b"\xff" * 8192 + whole[begin + 8192 :]
+    file.write_bytes(damaged)
+    message = await refusal(file)
+    assert "is damaged; put a backup in its place with `gpu-broker restore FILE`" in message
+    assert damaged == file.read_bytes()
+    assert ["broker.db"] == names_in(file.parent)
+
+
+@pytest.mark.parametrize("left", [0.25, 0.5, 0.99])
+async def test_a_truncated_database_is_refused(file: Path, left: float) -> None:
+    """A disk was full, or a copy was broken off."""
+    whole = await many(file)
+    file.write_bytes(whole[: int(len(whole) * left)])
+    assert "is damaged; put a backup in its place" in await refusal(file)
+    assert whole.startswith(file.read_bytes())
+
+
+async def test_a_database_without_its_log_is_refused(file: Path, tmp_path: Path) -> None:
+    """What was written last is not in the file; SQLite would go on as if it had never been."""
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    async with opened(tmp_path) as store:
+        await add(store, session(1))
+        for name in ("broker.db", "broker.db-shm"):
+            shutil.copy(tmp_path / name, killed)
+    message = await refusal(killed / "broker.db")
+    assert "has lost broker.db-wal" in message
+    assert "`gpu-broker restore FILE`" in message
+    assert ["broker.db", "broker.db-shm"] == names_in(killed)
 
 
 async def test_a_database_with_broken_references_is_refused(file: Path) -> None:
@@ -318,7 +356,7 @@ async def test_a_disk_that_takes_nothing_is_told(file: Path) -> None:
 
 def test_a_full_disk_is_told(file: Path) -> None:
     """SQLite's own word for it is understood."""
-    with pytest.raises(StartupError, match="the disk is full"), opening._refusing(file):
+    with pytest.raises(StartupError, match="the disk is full"), refusing(file):
         run_sql(file, "PRAGMA max_page_count = 1", "CREATE TABLE too_much (row TEXT)")
 
 

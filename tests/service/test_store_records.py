@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -242,27 +241,6 @@ async def test_a_key_that_is_none_is_refused(tmp_path: Path) -> None:
             pass
     assert "not-a-key" not in str(refused.value)
     assert [] == names_in(tmp_path)
-
-
-async def test_a_backup_is_a_database_of_its_own(store: Store, tmp_path: Path) -> None:
-    """Made while others write, it holds the last commit and is for its owner alone."""
-    of = await add(store, session(1))
-    target = tmp_path / "copies" / "broker.db"
-    target.parent.mkdir()
-    writes = [add(store, session(n)) for n in range(2, 60)]
-    await asyncio.gather(store.backup(target), *writes)
-    await store.backup(target)
-    assert 0o600 == target.stat().st_mode & 0o777
-    assert ["broker.db"] == names_in(target.parent)
-    async with opened(target.parent) as copy:
-        assert of == await copy.session(of.id)
-        assert 59 == len(await copy.open_ids())
-
-
-async def test_a_backup_that_cannot_be_written_says_so(store: Store, tmp_path: Path) -> None:
-    """In the folder of nobody."""
-    with pytest.raises(StoreFailed, match="No such file or directory"):
-        await store.backup(tmp_path / "missing" / "broker.db")
 
 
 async def test_an_attempt_that_is_recorded_late_belongs_to_its_session(store: Store) -> None:

@@ -51,7 +51,7 @@ ASKING = [
 
 APART = {
     ("serve",), ("demo",), ("sweep",), ("cleanup-orphans",), ("check-config",), ("doctor",),
-    ("completion",), ("openapi",),
+    ("completion",), ("openapi",), ("backup",), ("restore",),
 }  # fmt: skip
 """Those that need no broker."""
 

@@ -1,0 +1,75 @@
+"""Whether a file is a sound database of ours, and what a user is told where it is not."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+
+from broker.errors import StartupError
+
+DAMAGED = (
+    "is damaged; put a backup in its place with `gpu-broker restore FILE`, which keeps what is "
+    "there, or move it away"
+)
+
+_REFUSALS = {
+    sqlite3.SQLITE_NOTADB: "is not a SQLite database; name another file, or move it away",
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
+    sqlite3.SQLITE_FULL: "cannot be written, because the disk is full; make room",
+    sqlite3.SQLITE_BUSY: "is locked by another process; end that one first",
+    sqlite3.SQLITE_READONLY: "cannot be written; give this user the right to write it",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened; name a file in a folder that this user may write",
+}
+_UNUSABLE = "cannot be used; look after the disk that it is on"
+_PRIMARY_CODE = 0xFF
+_OURS = frozenset({"alembic_version", "meta", "sessions"})
+
+
+def check(connection: sqlite3.Connection, path: Path, *, is_thorough: bool = False) -> str | None:
+    """The revision of a sound database of ours; None where it is empty. Raises StartupError.
+
+    A thorough check compares every index with its table as well, which takes several times as long.
+    """
+    pragma = "integrity_check" if is_thorough else "quick_check"
+    if connection.execute(f"PRAGMA {pragma}(1)").fetchone() != ("ok",):
+        raise refusal(path, DAMAGED)
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if not tables:
+        return None
+    if not tables >= _OURS:
+        raise refusal(path, "belongs to another program; name another file")
+    if connection.execute("PRAGMA foreign_key_check").fetchone() is not None:
+        raise refusal(path, DAMAGED)
+    revisions = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    return ",".join(revision for (revision,) in revisions)
+
+
+@contextmanager
+def refusing(path: Path) -> Iterator[None]:
+    """Turn what the disk and the driver raise about the file at `path` into StartupError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise refusal(path, _REFUSALS[sqlite3.SQLITE_FULL]) from error
+        why = f"cannot be made ({error.strerror}); name a file in a folder that this user may write"
+        raise refusal(path, why) from error
+    except sqlite3.Error as error:
+        raise _explained(path, error) from error
+    except DBAPIError as error:
+        raise _explained(path, error.orig) from error
+
+
+def refusal(path: Path, why: str) -> StartupError:
+    """What a user is told about the database at `path`."""
+    return StartupError(f"The database {path} {why}.")
+
+
+def _explained(path: Path, error: BaseException | None) -> StartupError:
+    code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    return refusal(path, _REFUSALS.get(code, _UNUSABLE))
