@@ -26,6 +26,8 @@ def restore(settings: Settings, file: Path) -> tuple[Copy, Path | None]:
     Raises LockHeld while a server works on it, and StartupError.
     """
     database = settings.database_path
+    if not file.exists():
+        raise StartupError(f"There is no {file} to restore.")
     lock = DatabaseLock.acquire(database, "")
     try:
         _require_another(file, database)

@@ -52,7 +52,7 @@ def backup(
 Example:
   gpu-broker restore /var/backups/gpu-broker.db"""
 )
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @database_options
 @output_option
 def restore(file: Path, config: Path | None, database: str | None, output: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.effects import Effect
 from broker.errors import StartupError
 from broker.model import Change, Status
 from broker.store import Store
@@ -60,7 +61,7 @@ async def live_on(store: Store, *, until: asyncio.Event, written: list[str]) -> 
         written.append(of.id)
         if n % 2:
             ended = replace(of, status=Status.STOPPED, stopped_at=LATER)
-            await store.commit(Change("conclude", ended))
+            await store.commit(Change(Effect.CONCLUDE, ended))
 
 
 async def has_written(written: list[str], least: int) -> bool:

@@ -32,7 +32,7 @@ def test_every_command_that_is_promised_is_there() -> None:
     promised = {
         "serve", "demo", "inventory", "gpus", "templates", "rent", "provision", "sessions",
         "offer-health", "ssh", "cp", "ssh-config", "costs", "providers", "sweep", "cleanup-orphans",
-        "check-config", "doctor", "openapi", "completion",
+        "check-config", "doctor", "openapi", "completion", "backup", "restore",
     }  # fmt: skip
 
     assert set(main.commands) == promised
@@ -99,7 +99,7 @@ def test_completion_knows_the_commands() -> None:
         [sys.executable, "-m", "broker"],
         env={
             "_GPU_BROKER_COMPLETE": "bash_complete",
-            "COMP_WORDS": "gpu-broker re",
+            "COMP_WORDS": "gpu-broker ren",
             "COMP_CWORD": "1",
         },
         capture_output=True,
