@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from broker.model import Failure, Reason
+from broker.model import Attempt, Failure, Reason
 from providers.base import Offer
 
 RECENT = timedelta(minutes=30)
@@ -45,6 +45,22 @@ BLAMES_MACHINE = frozenset(
 
 BLAMES_OFFER = BLAMES_MACHINE | {Reason.OFFER_GONE, Reason.PRICE_CHANGED}
 """Reasons that speak against the offer. All others are nobody's or somebody else's fault."""
+
+
+def failure_of(attempt: Attempt, reason: Reason, now: datetime) -> Failure | None:
+    """What is remembered of an attempt that failed; None where its offer is not to blame."""
+    offer = attempt.offer
+    if reason not in BLAMES_OFFER:
+        return None
+    return Failure(
+        offer_id=offer.id,
+        provider=offer.provider,
+        gpu_type=offer.gpu_type,
+        reason=reason,
+        created_at=now,
+        machine_id=offer.machine_id,
+        location=offer.location,
+    )
 
 
 def age_factor(age: timedelta, *, fresh_for: timedelta, worst_at: timedelta) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 from broker.decide import lease
 from broker.decide.absence import Proof
 from broker.decide.boot import Wrong
-from broker.decide.confidence import BLAMES_OFFER
+from broker.decide.confidence import failure_of
 from broker.decide.events import event_of, require_open, unresolved, why
 from broker.decide.states import Move, advance
 from broker.effects import Effect
@@ -24,14 +24,13 @@ from broker.model import (
     Accrual,
     Attempt,
     Change,
-    Failure,
     Outcome,
     Reason,
     Session,
     Status,
     Wanted,
 )
-from providers.base import Instance, Offer
+from providers.base import Instance
 
 TOMBSTONE = timedelta(minutes=30)
 """How long an instance that appears after a lost reply is buried on sight."""
@@ -165,7 +164,7 @@ def refuse(
         outcome=Outcome.REFUSED,
     )
     event = event_of("attempt.refused", session, now, why(attempt, reason, detail))
-    failure = _failure(attempt, reason, now)
+    failure = failure_of(attempt, reason, now)
     return Change(Effect.REFUSE, session, over, (event,), failure=failure)
 
 
@@ -209,7 +208,7 @@ def doom(session: Session, attempt: Attempt, reason: Reason, detail: str, now: d
     """The attempt has failed; its instance still has to be destroyed."""
     event = event_of("attempt.failed", session, now, why(attempt, reason, detail))
     failed = replace(attempt, reason=reason, detail=detail)
-    return Change(Effect.DOOM, session, failed, (event,), failure=_failure(attempt, reason, now))
+    return Change(Effect.DOOM, session, failed, (event,), failure=failure_of(attempt, reason, now))
 
 
 def extend(session: Session, expires_at: datetime, now: datetime) -> Change:
@@ -275,7 +274,7 @@ def lose(session: Session, attempt: Attempt, detail: str, now: datetime) -> Chan
     ending = replace(session, wanted=Wanted.GONE, reason=reason, error=detail, due_at=now)
     lost = replace(attempt, reason=reason, detail=detail)
     event = event_of("session.lost", session, now, why(attempt, reason, detail))
-    failure = _failure(attempt, reason, now)
+    failure = failure_of(attempt, reason, now)
     return Change(Effect.LOSE, ending, lost, (event,), failure=failure)
 
 
@@ -386,19 +385,4 @@ def _meter(session: Session, attempt: Attempt) -> Accrual:
         price_per_hour=attempt.price_per_hour,
         begins_at=attempt.accepted_at or attempt.started_at,
         ends_at=attempt.destroy_accepted_at or attempt.absent_at,
-    )
-
-
-def _failure(attempt: Attempt, reason: Reason, now: datetime) -> Failure | None:
-    offer: Offer = attempt.offer
-    if reason not in BLAMES_OFFER:
-        return None
-    return Failure(
-        offer_id=offer.id,
-        provider=offer.provider,
-        gpu_type=offer.gpu_type,
-        reason=reason,
-        created_at=now,
-        machine_id=offer.machine_id,
-        location=offer.location,
     )
