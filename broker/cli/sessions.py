@@ -1,4 +1,4 @@
-"""`sessions list|get|events|receipt|diagnostics|heartbeat|done|extend|hold|release|rekey|delete`."""
+"""`sessions list|get|events|receipt|diagnostics|heartbeat|done|extend|hold|...|delete`."""
 
 from __future__ import annotations
 

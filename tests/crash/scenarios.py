@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from broker.clock import utcnow
 from broker.effects import Effect, Moment
+from broker.store.backup import copy_database, put_in_place
 from providers.base import WATCHDOG_FILE
 from providers.simulator.home import FOLDER
 from providers.simulator.nvidia_smi import FACTS_NAME
@@ -161,6 +163,13 @@ def rent_behind(broker: Doomed) -> None:
     rent_orphan(broker.folder / "data")
 
 
+def restore_copy(broker: Doomed) -> None:
+    """The database is replaced by a copy of itself."""
+    database, copy = broker.folder / "data" / "gpu-broker.db", broker.folder / "copy.db"
+    copy_database(database, copy, utcnow())
+    put_in_place(copy, database, utcnow())
+
+
 def configure_slow_lists(broker: Doomed) -> None:
     """For as long as a start is held up by a list, sessions can be ended but not taken up."""
     (broker.folder / _CONFIG).write_text(_SLOW_LISTS)
@@ -222,6 +231,7 @@ SCENARIOS: Mapping[Effect, Scenario] = {
     Effect.NOTE_WATCHDOG: Scenario(rent_with(watchdog=True), is_odd=True),
     Effect.WATCHDOG_FAILS: Scenario(spoil_watchdog, is_odd=True),
     Effect.PREPARE_DATABASE: Scenario(nothing, is_first=True),
+    Effect.TAKE_UP_COPY: Scenario(nothing, earlier=_RUNNING_BEFORE, before=restore_copy),
     Effect.SET_META: Scenario(nothing, is_first=True),
     Effect.WRITE_FILE: Scenario(nothing, is_first=True),
     Effect.ADD_EVENT: Scenario(nothing, before=rent_behind),

@@ -16,6 +16,8 @@ A_FEW = (
     Case(Effect.DESTROY, Moment.BEFORE),
     Case(Effect.GONE, Moment.BEFORE),
     Case(Effect.RETRY, Moment.AFTER),
+    Case(Effect.TAKE_UP_COPY, Moment.BEFORE),
+    Case(Effect.TAKE_UP_COPY, Moment.AFTER),
 )
 
 
