@@ -63,7 +63,7 @@ def judge(
     if now < since + grace:
         return Judgement(Verdict.YOUNG, "It is younger than the grace.")
     if restored_at is not None and now < restored_at + grace:
-        return Judgement(Verdict.YOUNG, "The database was restored, and is younger than the grace.")
+        return Judgement(Verdict.YOUNG, "The database was restored, and the grace is not over.")
     return Judgement(Verdict.ORPHANED, "It has our label, and no live session holds it.")
 
 
