@@ -33,8 +33,8 @@ SESSION_ID = "sess-aaaaaaaaaaaa"
 
 def a_proof(at: datetime) -> Proof:
     """That an instance is gone, seen for the first time at that instant."""
-    second = timedelta(seconds=1)
-    return Proof(Observation(at, Witness.LOOKUP), Observation(at + second, Witness.LIST))
+    later = at + timedelta(seconds=1)
+    return Proof(Observation(at, at, Witness.LOOKUP), Observation(later, later, Witness.LIST))
 
 
 def an_offer(**changes: Any) -> Offer:

@@ -97,10 +97,9 @@ async def built(
         key = sealing_key(settings.data_dir)
         store = await Store.open(settings.database.url, key=key, now=now())
         stack.push_async_callback(store.close)
-        deployment = await ensure_deployment(
-            store, settings.data_dir, settings.lifecycle.deployment_id
-        )
-        await take_up_copy(store, grace=settings.lifecycle.orphan_grace_period, now=now())
+        lifecycle = settings.lifecycle
+        await take_up_copy(store, grace=lifecycle.orphan_grace_period, now=now())
+        deployment = await ensure_deployment(store, settings.data_dir, lifecycle.deployment_id)
         part = deployment_part(deployment.id)
         clock = Clock(now, asyncio.get_running_loop().time)
         providers, metrics, doors = await _accounts(settings, store, adapters, clock.now)

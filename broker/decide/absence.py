@@ -27,6 +27,8 @@ class Observation:
     """The provider was asked at this instant, and did not have the instance."""
 
     at: datetime
+    steadily_at: datetime
+    """The same by the steady clock: to be compared with other observations."""
     by: Witness
 
 
@@ -44,18 +46,14 @@ class Proof:
 
 
 def observe(seen: Sequence[Observation], new: Observation) -> tuple[Observation, ...]:
-    """All observations in a row, with `new` if it is one of its own.
+    """All observations in a row, with `new` if it tells more than they do.
 
-    A clock that was set back makes the earlier ones worthless.
+    The same question soon after may get an answer from memory.
     """
-    if any(new.at < earlier.at for earlier in seen):
-        return (new,)
-    return (*seen, new) if is_another(seen, new) else tuple(seen)
-
-
-def is_another(seen: Sequence[Observation], new: Observation) -> bool:
-    """Whether `new` tells more: the same question soon after may get an answer from memory."""
-    return all(new.by is not one.by or not one.at <= new.at < one.at + APART for one in seen)
+    is_another = all(
+        new.by is not one.by or new.steadily_at - one.steadily_at >= APART for one in seen
+    )
+    return (*seen, new) if is_another else tuple(seen)
 
 
 def proof_of(seen: Sequence[Observation], *, may_be_destroyed: bool) -> Proof | None:

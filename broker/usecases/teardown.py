@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from broker.decide import moves
-from broker.decide.absence import APART, Observation, Proof, is_another, observe, proof_of
+from broker.decide.absence import APART, Observation, Proof, observe, proof_of
 from broker.decide.destruction import Failing, is_news, told
 from broker.decide.pauses import growing
 from broker.model import Attempt, Session, Witness
@@ -70,10 +70,15 @@ class _Seen:
         self.absences = ()
         self.unanswered = 0
 
-    def miss(self, at: datetime, by: Witness) -> None:
+    def miss(self, observation: Observation) -> None:
         self.status = None
-        self.absences = observe(self.absences, Observation(at, by))
+        self.absences = observe(self.absences, observation)
         self.unanswered = 0
+
+    def is_lookup_due(self, now: datetime) -> bool:
+        """Whether another lookup, `now` by the steady clock, may tell more than the others."""
+        lookups = [one.steadily_at for one in self.absences if one.by is Witness.LOOKUP]
+        return not lookups or now - lookups[-1] >= APART
 
 
 class Teardown:
@@ -103,11 +108,11 @@ class Teardown:
 
     async def _ask(self, session: Session, attempt: Attempt, effort: Effort, seen: _Seen) -> bool:
         """Ask the provider once; whether it accepts."""
-        asked_at = self._tools.now()
+        asked = self._lookup()
         try:
             await self._tools.doors[attempt.offer.provider].destroy(attempt.instance_id or "")
         except NotFound:
-            seen.miss(asked_at, Witness.LOOKUP)
+            seen.miss(asked)
             return False
         except ProviderError as error:
             seen.may_be_destroyed |= not isinstance(error, _WITHOUT_EFFECT)
@@ -115,7 +120,7 @@ class Teardown:
             return False
         seen.may_be_destroyed = True
         self._tools.destructions.accept(attempt.offer.provider, attempt.instance_id or "")
-        await self._note_accepted(session, attempt, asked_at, seen)
+        await self._note_accepted(session, attempt, asked.at, seen)
         return True
 
     async def _note_accepted(
@@ -151,17 +156,21 @@ class Teardown:
 
     async def _look_up(self, attempt: Attempt, seen: _Seen) -> bool:
         """Ask for the instance alone; whether there is an answer, were it the last one."""
-        asked_at = self._tools.now()
-        if seen.absences and not is_another(seen.absences, Observation(asked_at, Witness.LOOKUP)):
+        if not seen.is_lookup_due(self._tools.steady()):
             return True
+        asked = self._lookup()
         door = self._tools.doors[attempt.offer.provider]
         try:
             seen.look(await door.get(attempt.instance_id or ""))
         except NotFound:
-            seen.miss(asked_at, Witness.LOOKUP)
+            seen.miss(asked)
         except ProviderError:
             return False
         return True
+
+    def _lookup(self) -> Observation:
+        """What a question that is asked now will have observed, where the answer is no."""
+        return Observation(self._tools.now(), self._tools.steady(), Witness.LOOKUP)
 
     async def _look_through_list(
         self, attempt: Attempt, seen: _Seen, patience: timedelta | None
@@ -175,7 +184,7 @@ class Teardown:
             return False
         instance = listing.by_id.get(attempt.instance_id or "")
         if instance is None:
-            seen.miss(listing.asked_at, Witness.LIST)
+            seen.miss(Observation(listing.asked_at, listing.asked_steadily_at, Witness.LIST))
         else:
             seen.look(instance)
         return True
@@ -216,5 +225,5 @@ class Teardown:
         """Until another answer is worth something; longer while there are none."""
         if seen.unanswered:
             return growing(APART, 2, seen.unanswered, _LONGEST_PAUSE)
-        left = seen.absences[-1].at + APART - self._tools.now()
-        return min(max(left, timedelta(0)), APART)
+        left = seen.absences[-1].steadily_at + APART - self._tools.steady()
+        return max(left, timedelta(0))
