@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from broker.decide import moves
 from broker.decide.absence import Observation, Proof, observe, proof_of
 from broker.model import Witness
-from tests.builders import NOW, PROOF
+from tests.builders import LATER, NOW, PROOF, STOPPING, VERIFIED
 
 LIST, LOOKUP = Witness.LIST, Witness.LOOKUP
 
@@ -72,3 +73,12 @@ def test_a_proof_is_told_in_words() -> None:
     assert (
         "asked for it alone, the provider did not have it; then a complete list was without it"
     ) == PROOF.words
+
+
+def test_an_attempt_keeps_how_its_end_was_proved() -> None:
+    """Who said so, and when: for the receipt."""
+    over = moves.gone(STOPPING, VERIFIED, PROOF, LATER).attempt
+
+    assert over is not None
+    assert (PROOF.first.at, Witness.LOOKUP) == (over.absent_at, over.absent_by)
+    assert (LATER, Witness.LIST) == (over.gone_at, over.gone_by)

@@ -18,7 +18,6 @@ from broker.model import (
     Reason,
     Status,
     Wanted,
-    Witness,
 )
 from tests.builders import (
     ACCESS,
@@ -290,14 +289,6 @@ def test_a_machine_gone_without_an_acceptance_is_billed_until_it_was_missed() ->
 
     assert change.accrual is not None
     assert PROOF.first.at == change.accrual.ends_at
-
-
-def test_an_attempt_keeps_how_its_end_was_proved() -> None:
-    """Who said so, and when: for the receipt."""
-    over = attempt_of(moves.gone(STOPPING, VERIFIED, PROOF, LATER))
-
-    assert (PROOF.first.at, Witness.LOOKUP) == (over.absent_at, over.absent_by)
-    assert (LATER, Witness.LIST) == (over.gone_at, over.gone_by)
 
 
 def test_the_failed_machine_of_a_wanted_session_ends_only_the_attempt() -> None:
