@@ -53,6 +53,7 @@ class Effect(StrEnum):
     REPORT_IDLE = "report-idle"
     REAP_IDLE = "reap-idle"
     END = "end"
+    ASK_TO_DESTROY = "ask-to-destroy"
     DESTROYING = "destroying"
     DESTROY_AGAIN = "destroy-again"
     DESTROY_IGNORED = "destroy-ignored"

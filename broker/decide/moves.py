@@ -278,15 +278,20 @@ def lose(session: Session, attempt: Attempt, detail: str, now: datetime) -> Chan
     return Change(Effect.LOSE, ending, lost, (event,), failure=failure)
 
 
-def destroying(
-    session: Session, attempt: Attempt, asked_at: datetime, accepted_at: datetime
-) -> Change:
+def ask_to_destroy(session: Session, attempt: Attempt, now: datetime) -> Change:
+    """The destroying call goes out: from here on the instance may be gone.
+
+    So the meter stops, until an answer tells better. Whoever dies before the answer leaves
+    behind until when the machine was billed. No event: it may have to be asked for days.
+    """
+    require_open(session, "ask to destroy")
+    asked = replace(attempt, destroy_asked_at=attempt.destroy_asked_at or now)
+    return Change(Effect.ASK_TO_DESTROY, session, asked, accrual=_meter(session, asked, now))
+
+
+def destroying(session: Session, attempt: Attempt, accepted_at: datetime) -> Change:
     """The provider has accepted the destruction: the meter stops; the proof is still to come."""
-    asked = replace(
-        attempt,
-        destroy_asked_at=attempt.destroy_asked_at or asked_at,
-        destroy_accepted_at=accepted_at,
-    )
+    asked = replace(attempt, destroy_accepted_at=accepted_at)
     data = {"attempt": attempt.n, "instance_id": attempt.instance_id}
     event = event_of("instance.destroy_accepted", session, accepted_at, data)
     return Change(Effect.DESTROYING, session, asked, (event,), accrual=_meter(session, asked))
@@ -308,16 +313,22 @@ def destroy_again(
 
 def destroy_fails(session: Session, attempt: Attempt, detail: str, now: datetime) -> Change:
     """The provider does not destroy; it is asked again without end."""
-    asked = replace(attempt, destroy_asked_at=attempt.destroy_asked_at or now)
     data = {"attempt": attempt.n, "instance_id": attempt.instance_id, "detail": detail}
     event = event_of("instance.destroy_failed", session, now, data)
-    return Change(Effect.DESTROY_FAILS, session, asked, (event,))
+    return Change(Effect.DESTROY_FAILS, session, None, (event,))
 
 
-def gone(session: Session, attempt: Attempt, proof: Proof, now: datetime) -> Change:
+def gone(
+    session: Session,
+    attempt: Attempt,
+    proof: Proof,
+    now: datetime,
+    billed_until: datetime | None = None,
+) -> Change:
     """It is proved that the instance is gone: the attempt is over.
 
-    It was billed until the acceptance of its destruction, and without one until it was missed.
+    `billed_until` is where its meter stands; where it still runs, it stops at the acceptance
+    of the destruction, and without one at the instant at which the instance was missed.
     """
     over = replace(
         attempt,
@@ -334,7 +345,7 @@ def gone(session: Session, attempt: Attempt, proof: Proof, now: datetime) -> Cha
         session,
         over,
         (event_of("instance.gone", session, now, data),),
-        accrual=_meter(session, over),
+        accrual=_meter(session, over, billed_until),
     )
     return conclude(change, now) if session.wanted is Wanted.GONE else change
 
@@ -375,7 +386,7 @@ def _made_at(attempt: Attempt, instance: Instance, now: datetime) -> datetime:
     return min(max(instance.created_at or now, attempt.started_at), now)
 
 
-def _meter(session: Session, attempt: Attempt) -> Accrual:
+def _meter(session: Session, attempt: Attempt, ends_at: datetime | None = None) -> Accrual:
     return Accrual(
         session_id=session.id,
         attempt=attempt.n,
@@ -384,5 +395,5 @@ def _meter(session: Session, attempt: Attempt) -> Accrual:
         gpu_type=attempt.offer.gpu_type,
         price_per_hour=attempt.price_per_hour,
         begins_at=attempt.accepted_at or attempt.started_at,
-        ends_at=attempt.destroy_accepted_at or attempt.absent_at,
+        ends_at=ends_at or attempt.destroy_accepted_at or attempt.absent_at,
     )

@@ -48,7 +48,8 @@ class Accrual:
     begins_at: datetime
     ends_at: datetime | None = None
     """None while the meter runs. The acceptance of the destruction, which may prove to have had
-    no effect and be followed by a later one; without any, the first look that missed it."""
+    no effect and be followed by a later one. Before there is any, the call that asked for it;
+    without such a call, the instant at which the instance was missed."""
 
 
 @dataclass(frozen=True, slots=True)

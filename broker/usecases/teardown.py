@@ -93,8 +93,7 @@ class Teardown:
 
         What has been missed once is looked for again before anything more is asked for.
         """
-        seen = self._seen.setdefault(attempt.label, _Seen())
-        seen.may_be_destroyed |= attempt.destroy_accepted_at is not None
+        seen = self._seen.get(attempt.label) or await self._begin(attempt)
         is_accepted = not seen.absences and await self._ask(session, attempt, effort, seen)
         await self._look(attempt, seen)
         if seen.proof is not None:
@@ -106,9 +105,21 @@ class Teardown:
             await self._shout(session, attempt, effort.tries, _WITHOUT_END)
         return self._pause(attempt, effort)
 
+    async def _begin(self, attempt: Attempt) -> _Seen:
+        """Where a process before this one has asked already, look first what came of it."""
+        is_asked = attempt.destroy_asked_at is not None
+        seen = self._seen[attempt.label] = _Seen(may_be_destroyed=is_asked)
+        if is_asked:
+            await self._look(attempt, seen)
+        return seen
+
     async def _ask(self, session: Session, attempt: Attempt, effort: Effort, seen: _Seen) -> bool:
         """Ask the provider once; whether it accepts."""
         asked = self._lookup()
+        if attempt.destroy_asked_at is None or seen.is_up:
+            await self._tools.journal.apply(
+                session.id, lambda s, a: moves.ask_to_destroy(s, a, asked.at)
+            )
         try:
             await self._tools.doors[attempt.offer.provider].destroy(attempt.instance_id or "")
         except NotFound:
@@ -120,12 +131,10 @@ class Teardown:
             return False
         seen.may_be_destroyed = True
         self._tools.destructions.accept(attempt.offer.provider, attempt.instance_id or "")
-        await self._note_accepted(session, attempt, asked.at, seen)
+        await self._note_accepted(session, attempt, seen)
         return True
 
-    async def _note_accepted(
-        self, session: Session, attempt: Attempt, asked_at: datetime, seen: _Seen
-    ) -> None:
+    async def _note_accepted(self, session: Session, attempt: Attempt, seen: _Seen) -> None:
         """Write down the acceptance, and notice where the earlier ones had no effect."""
         journal = self._tools.journal
         now = self._tools.now()
@@ -133,8 +142,8 @@ class Teardown:
         settle = self._tools.doors[attempt.offer.provider].capabilities.settle
         is_ignored = seen.is_up and now - seen.accepted_at >= settle
         if attempt.destroy_accepted_at is None:
-            await journal.apply(session.id, lambda s, a: moves.destroying(s, a, asked_at, now))
-        elif not seen.is_ending:
+            await journal.apply(session.id, lambda s, a: moves.destroying(s, a, now))
+        elif seen.is_up:
             await journal.apply(
                 session.id, lambda s, a: moves.destroy_again(s, a, now, is_ignored=is_ignored)
             )
@@ -194,7 +203,11 @@ class Teardown:
         self._seen.pop(attempt.label, None)
         tools.inventory.release(attempt.offer)
         tools.destructions.succeed(attempt.offer.provider, attempt.instance_id or "")
-        await tools.journal.apply(session.id, lambda s, a: moves.gone(s, a, proof, tools.now()))
+        accruals = await tools.store.accruals(session_id=session.id)
+        until = {one.attempt: one.ends_at for one in accruals}.get(attempt.n)
+        await tools.journal.apply(
+            session.id, lambda s, a: moves.gone(s, a, proof, tools.now(), until)
+        )
 
     async def _shout(self, session: Session, attempt: Attempt, times: int, trouble: str) -> None:
         """Remember that destroying does not work, and tell of it now and then."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import datetime
 from decimal import Decimal
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from broker.clock import utcnow
 from providers.label import parse_label
@@ -60,10 +62,16 @@ def assert_lawful(broker: Doomed, before: Rows) -> None:
 
 def assert_order(broker: Doomed) -> None:
     """Before long, every session is decided, and has its machine or none."""
-    data_dir = broker.folder / "data"
-    with suppress(AssertionError):
-        wait_until(lambda: _disorder(broker.sessions(), data_dir) == "", PATIENCE)
-    assert _disorder(broker.sessions(), data_dir) == ""
+    found: list[str] = []
+
+    def is_in_order() -> bool:
+        found[:] = [_disorder(broker.sessions(), broker.folder / "data")]
+        return found == [""]
+
+    try:
+        wait_until(is_in_order, PATIENCE)
+    except AssertionError:
+        pytest.fail(found[0])
 
 
 def _disorder(sessions: Sequence[Any], data_dir: Path) -> str:
@@ -126,7 +134,8 @@ def assert_claimed(machine: Machine, sessions: Sequence[Any]) -> None:
     assert label is not None
     known = {session["id"]: session["attempts"] for session in sessions}
     own = [one for one in known.get(label.session_id, ()) if one["n"] == label.attempt]
-    assert {one["outcome"] for one in own} <= {"unknown"}, (machine, own)
+    outcomes = {one["outcome"] for one in own}
+    assert outcomes <= {"unknown"}, f"no session held {machine.launch.label}: {own}"
 
 
 def _difference(session: Any, own: Iterable[Machine], missing: Decimal) -> str:

@@ -220,8 +220,9 @@ SCENARIOS: Mapping[Effect, Scenario] = {
     Effect.REPORT_IDLE: Scenario(idle, {"LIFECYCLE_IDLE_POLICY": "observe"}),
     Effect.REAP_IDLE: Scenario(idle),
     Effect.END: Scenario(end),
+    Effect.ASK_TO_DESTROY: Scenario(end),
     Effect.DESTROYING: Scenario(end),
-    Effect.DESTROY_AGAIN: Scenario(end_with(Fault("ignored", "destroy"), Fault("error", "get"))),
+    Effect.DESTROY_AGAIN: Scenario(end_with(Fault("ignored", "destroy"))),
     Effect.DESTROY_IGNORED: Scenario(end_with(Fault("ignored", "destroy", times=3))),
     Effect.DESTROY_FAILS: Scenario(end_with(_FAILS_TO_DESTROY)),
     Effect.GONE: Scenario(end),
@@ -251,6 +252,15 @@ MORE: Mapping[str, tuple[Effect, Scenario]] = {
         Effect.DESTROY,
         Scenario(end_with(Fault("reply_lost", "destroy"))),
     ),
+    "after a failed destruction": (
+        Effect.DESTROY,
+        Scenario(end_with(Fault("error", "destroy")), times=2),
+    ),
+    "a destruction without effect": (
+        Effect.DESTROY,
+        Scenario(end_with(Fault("ignored", "destroy")), times=2),
+    ),
+    "a slow end": (Effect.GET, Scenario(end_with(Fault("late_effect", "destroy", delay="20s")))),
     "the orphan's destruction": (
         Effect.DESTROY,
         Scenario(nothing, before=rent_behind),

@@ -13,7 +13,7 @@ from tests.crash.scenarios import SCENARIOS
 A_FEW = (
     Case(Effect.CREATE, Moment.BEFORE),
     Case(Effect.CREATE, Moment.AFTER),
-    Case(Effect.DESTROY, Moment.BEFORE),
+    Case(Effect.DESTROY, Moment.AFTER),
     Case(Effect.GONE, Moment.BEFORE),
     Case(Effect.RETRY, Moment.AFTER),
     Case(Effect.TAKE_UP_COPY, Moment.BEFORE),

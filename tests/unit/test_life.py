@@ -113,7 +113,7 @@ def destroy(life: Life, how: str) -> None:
     if how == "fails":
         life.write(moves.destroy_fails(session, attempt, "no answer", now))
     elif how == "ignored" and attempt.destroy_accepted_at is None:
-        life.write(moves.destroying(session, attempt, now, now))
+        life.write(moves.destroying(session, attempt, now))
     elif how == "ignored":
         life.write(moves.destroy_again(session, attempt, now, is_ignored=False))
     elif how == "gone":

@@ -235,37 +235,6 @@ def test_a_lost_machine_ends_its_session_as_failed() -> None:
     assert (Status.FAILED, Outcome.FAILED) == (gone.session.status, attempt_of(gone).outcome)
 
 
-def test_an_accepted_destruction_is_noted_with_its_first_asking() -> None:
-    """The first asking and the acceptance are two instants."""
-    asked = attempt_of(moves.destroy_fails(STOPPING, VERIFIED, "no answer", NOW))
-    change = moves.destroying(STOPPING, asked, LATER, LATER)
-
-    assert (NOW, LATER) == (
-        attempt_of(change).destroy_asked_at,
-        attempt_of(change).destroy_accepted_at,
-    )
-    assert change.accrual is not None
-    assert (NOW, LATER) == (change.accrual.begins_at, change.accrual.ends_at)
-    assert ["instance.destroy_accepted"] == kinds(change)
-
-
-def test_a_destruction_without_effect_is_billed_until_it_has_one() -> None:
-    """The last acceptance counts, and tells nothing new."""
-    accepted = replace(VERIFIED, destroy_asked_at=NOW, destroy_accepted_at=NOW)
-    change = moves.destroy_again(STOPPING, accepted, LATER, is_ignored=True)
-
-    assert (NOW, LATER) == (
-        attempt_of(change).destroy_asked_at,
-        attempt_of(change).destroy_accepted_at,
-    )
-    assert change.accrual is not None
-    assert LATER == change.accrual.ends_at
-    assert [] == kinds(change)
-    gone = moves.gone(STOPPING, attempt_of(change), PROOF, LATER + TIMEOUT)
-    assert gone.accrual is not None
-    assert LATER == gone.accrual.ends_at
-
-
 def test_the_proof_of_an_end_stops_the_meter_where_the_end_was_accepted() -> None:
     """The provider bills until its acceptance; the session is over at the proof."""
     attempt = replace(VERIFIED, destroy_accepted_at=NOW + timedelta(seconds=9))

@@ -63,7 +63,7 @@ def test_a_live_session_costs_until_now() -> None:
 def test_the_sum_never_falls_where_the_proof_comes_after_the_acceptance() -> None:
     """What passes between them is not billed, and was not counted either."""
     spending = Spending()
-    accepted = moves.destroying(STOPPING, VERIFIED, NOW + HOUR, NOW + HOUR)
+    accepted = moves.destroying(STOPPING, VERIFIED, NOW + HOUR)
     assert accepted.attempt is not None
     spending.note(accepted, accepted.session)
     before = spending.until(NOW + 2 * HOUR)
