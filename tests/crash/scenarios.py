@@ -131,6 +131,19 @@ def extend(broker: Doomed) -> None:
     broker.ask("POST", f"/api/v1/sessions/{session_id}/extend", {"additional_minutes": 30})
 
 
+def hold(broker: Doomed) -> str:
+    """An operator holds a session; its id."""
+    session_id = broker.running()
+    word = {"minutes": 30, "reason": "The run is nearly done."}
+    broker.ask("POST", f"/api/v1/sessions/{session_id}/hold", word)
+    return session_id
+
+
+def release(broker: Doomed) -> None:
+    """A held session is let go."""
+    broker.ask("DELETE", f"/api/v1/sessions/{hold(broker)}/hold")
+
+
 def rekey(broker: Doomed) -> None:
     """A session gets a fresh key."""
     broker.ask("POST", f"/api/v1/sessions/{broker.running()}/rekey", {})
@@ -213,6 +226,8 @@ SCENARIOS: Mapping[Effect, Scenario] = {
     Effect.RETRY: Scenario(rent_with(_GONE, auto_retry=True)),
     Effect.GIVE_UP: Scenario(rent_with(Fault("error", "boot"))),
     Effect.EXTEND: Scenario(extend),
+    Effect.HOLD: Scenario(hold),
+    Effect.RELEASE: Scenario(release),
     Effect.WARN: Scenario(expire),
     Effect.MARK_LOST: Scenario(rent_with(_DIES), _LOSES_SOON),
     Effect.LOSE: Scenario(rent_with(_DIES), _LOSES_SOON),
