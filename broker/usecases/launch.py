@@ -239,6 +239,8 @@ class Launcher:
     async def _stand_in(self, session: Session, attempt: Attempt) -> bool:
         """Record an attempt with another offer; False where none is left."""
         tools = self._tools
+        await tools.inventory.ready()
+        await tools.funds.ready()
         tried = list((await tools.store.attempts([session.id]))[session.id])
         confidential = await tools.store.confidential(session.id)
         template = await self._template(session)
