@@ -47,6 +47,8 @@ T = TypeVar("T")
 _DESTROY, _OTHER = "destroy", "other"
 _PLACES = 100
 """Calls at once, in the lane of destructions and in the other."""
+_PATIENCE = timedelta(minutes=1)
+"""A call that the market has not answered by then is given up, as those of real markets are."""
 
 CAPABILITIES = Capabilities(
     launch_modes=frozenset(LaunchMode),
@@ -167,7 +169,7 @@ class SimulatorProvider:
         if fault is None:
             return None
         if fault.fault is Word.SLOW:
-            await asyncio.sleep(_delay(fault, Word.SLOW).total_seconds())
+            await _wait(_delay(fault, Word.SLOW), operation)
         _raise(fault)
         return fault
 
@@ -198,6 +200,14 @@ async def _run_in(thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(thread, work)
     except sqlite3.Error as error:
         raise Unavailable(f"The simulated account cannot be used: {error}.") from error
+
+
+async def _wait(delay: timedelta, operation: Operation) -> None:
+    """Wait for an answer that is late; nothing has been done where it is not waited for."""
+    await asyncio.sleep(min(delay, _PATIENCE).total_seconds())
+    if delay > _PATIENCE:
+        message = "The market did not answer in time."
+        raise OutcomeUnknown(message) if operation is Operation.CREATE else Unavailable(message)
 
 
 def _raise(fault: Fault) -> None:
