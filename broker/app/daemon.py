@@ -79,6 +79,8 @@ class Daemon:
         await parts.tools.funds.load()
         refreshing = asyncio.create_task(self._first_readings(), name="first-refresh")
         refreshing.add_done_callback(_tell_of_end)
+        # What is over does not wait for any marketplace's list.
+        await parts.sweeper.reap()
         report = await parts.sweeper.sweep(parts.tools.doors, patience=STARTING_PATIENCE)
         for applied in report.actions:
             log.info("At the start: %s %s", applied.action, applied.reason)
