@@ -164,11 +164,12 @@ class Metrics:
         self.registry.register(self._gauges)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
+        self._define_sweep_metrics()
         self._define_session_metrics()
         self._define_traffic_metrics()
         self._begin_at_zero(names)
 
-    def _define_session_metrics(self) -> None:
+    def _define_sweep_metrics(self) -> None:
         registry = self.registry
         self._orphans = Counter("gpu_orphans_detected_total", "Orphans found.", registry=registry)
         self._clock_jumps = Counter(
@@ -185,6 +186,15 @@ class Metrics:
             "Destroy calls that failed or had no effect.",
             registry=registry,
         )
+        self._leaked_seconds = Counter(
+            "gpu_leaked_machine_seconds_total",
+            "Time that machines lived beyond the promised bound, as far as this process knows.",
+            ["provider"],
+            registry=registry,
+        )
+
+    def _define_session_metrics(self) -> None:
+        registry = self.registry
         self._verify_seconds = Histogram(
             "gpu_ssh_verify_duration_seconds",
             "From the provider's acceptance to the proved access.",
@@ -255,6 +265,7 @@ class Metrics:
     def _begin_at_zero(self, providers: Iterable[str]) -> None:
         for provider in providers:
             self._created.labels(provider)
+            self._leaked_seconds.labels(provider)
             for reason in Reason:
                 self._ended.labels(provider, reason)
             for operation in PROVIDER_CALLS:
@@ -291,6 +302,9 @@ class Metrics:
     def orphan_detected(self) -> None:
         self._orphans.inc()
         self._mismatches.inc()
+
+    def machines_overstayed(self, provider: str, span: timedelta) -> None:
+        self._leaked_seconds.labels(provider).inc(span.total_seconds())
 
     def machine_missing(self, *, is_ghost: bool) -> None:
         self._mismatches.inc()

@@ -37,6 +37,7 @@ from broker.decide.plan import (
 from broker.model import Attempt, Change, Event, Session, Sighting, Wanted, Watch
 from broker.usecases.fleet import Listing
 from broker.usecases.launch import Tools
+from broker.usecases.leaks import LeakListener, LeakMeter
 from broker.usecases.workers import Workers
 from providers.errors import NotFound, ProviderError
 from providers.label import parse_label
@@ -46,7 +47,7 @@ log = logging.getLogger(__name__)
 _INSTANT = timedelta(microseconds=1)
 
 
-class SweepListener(Protocol):
+class SweepListener(LeakListener, Protocol):
     """Is told what sweeps find."""
 
     def orphan_detected(self) -> None: ...
@@ -89,6 +90,7 @@ class Sweeper:
         self._memories: dict[str, Memory] = {}
         self._denied: dict[str, Counter[str]] = {}
         """Provider -> session -> how often in a row it said that the missing machine is gone."""
+        self._leaks = LeakMeter(tools, listener)
         self._compared_at: dict[str, datetime] = {}
         """Provider -> when the last list was asked for that was compared, by the steady clock."""
         self._locks = {provider: asyncio.Lock() for provider in tools.fleets}
@@ -106,6 +108,8 @@ class Sweeper:
         """
         listings, unlisted = await self._list(providers, patience)
         watches = await self.watches()
+        if not is_dry_run:
+            self._leaks.look(watches, self._memories)
         actions = plan_sessions(watches, self._tools.now())
         applied = await self._carry_out(actions, is_dry_run=is_dry_run)
         for provider, listing in listings.items():
@@ -336,6 +340,9 @@ class Sweeper:
             for one in seen
         ]
         await store.save_sightings(provider, sightings)
+        memory = self._memories[provider]
+        overdue_at = {key: at for key, at in memory.overdue_at.items() if key not in asked}
+        self._memories[provider] = replace(memory, overdue_at=overdue_at)
         for one in seen:
             since = one.destroy_asked_at
             if one.instance_id in asked and since is not None and now - since >= PATIENCE:

@@ -234,6 +234,7 @@ async def _policy(settings: Settings, store: Store, deployment: str) -> Policy:
         deployment=deployment,
         orphan_grace=lifecycle.orphan_grace_period,
         orphan_grace_is_explicit=lifecycle.orphan_grace_is_explicit,
+        reconciliation_interval=lifecycle.reconciliation_interval,
         lost_after=lifecycle.lost_after,
         database_created_at=datetime.fromisoformat(created_at)
         if created_at

@@ -96,6 +96,7 @@ class Policy:
     """Our deployment part of the labels."""
     orphan_grace: timedelta
     orphan_grace_is_explicit: bool
+    reconciliation_interval: timedelta
     lost_after: timedelta
     database_created_at: datetime
 
@@ -111,6 +112,8 @@ class Memory:
     """Live session -> complete lists in a row without its instance."""
     unheld: Mapping[str, datetime] = field(default_factory=dict)
     """Instance of ours that no live session holds -> since when."""
+    overdue_at: Mapping[str, datetime] = field(default_factory=dict)
+    """Each of those whose destruction was not accepted -> when it should have been, at last."""
     down: Mapping[str, datetime] = field(default_factory=dict)
     """Session whose machine the provider calls lost, stopped or offline -> since when."""
 
@@ -174,11 +177,14 @@ def plan_instances(
     first_seen = {sighting.instance_id: sighting.first_seen_at for sighting in seen}
     unheld_since = begun_steadily(memory.unheld, first_seen, now, steady)
     actions: list[Action] = []
+    overdue_at: dict[str, datetime] = {}
     for sighting, (instance, label, holder) in zip(seen, unheld, strict=True):
-        is_graced = steady - unheld_since[instance.id] < policy.orphan_grace
-        why = _may_be_destroyed(sighting, instance, label, holder, policy, now, is_graced=is_graced)
-        if why is not None:
-            actions.append(DestroyInstance(provider, instance.id, str(label), why))
+        since = unheld_since[instance.id]
+        sentence = _sentence(instance, label, holder, since, policy, now, steady)
+        if sighting.destroy_asked_at is None:
+            overdue_at[instance.id] = sentence.from_then_on + policy.reconciliation_interval
+        if sentence.from_then_on <= steady and sighting.count >= sentence.sightings:
+            actions.append(DestroyInstance(provider, instance.id, str(label), sentence.why))
     by_id = {instance.id: instance for instance in instances}
     live = [watch for watch in watches if _should_be_listed(watch, listed_at, settle, now)]
     absent = {
@@ -189,7 +195,8 @@ def plan_instances(
     for watch in live:
         down_for = steady - down_since.get(watch.id, steady)
         actions += _plan_machine(watch, by_id.get(_id(watch)), absent, down_for, policy, now)
-    return Verdicts(tuple(actions), tuple(seen), Memory(absent, unheld_since, down_since))
+    memory = Memory(absent, unheld_since, overdue_at, down_since)
+    return Verdicts(tuple(actions), tuple(seen), memory)
 
 
 def _was_proved_gone(holder: Holder | None, label: Label, listed_at: datetime) -> bool:
@@ -205,26 +212,33 @@ def see(before: Sighting | None, provider: str, instance: Instance, now: datetim
     return replace(before, last_seen_at=now, count=before.count + 1)
 
 
-def _may_be_destroyed(
-    sighting: Sighting,
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """Why and from when on an instance that no live session holds may be destroyed."""
+
+    why: str
+    from_then_on: datetime
+    """By the steady clock."""
+    sightings: int = SIGHTINGS_OF_AN_ORPHAN
+
+
+def _sentence(
     instance: Instance,
     label: Label,
     holder: Holder | None,
+    since: datetime,
     policy: Policy,
     now: datetime,
-    *,
-    is_graced: bool,
-) -> str | None:
+    steady: datetime,
+) -> _Sentence:
     tombstone = holder.tombstones.get(label.attempt) if holder is not None else None
     if tombstone is not None and now < tombstone:
-        return "It appeared after the reply to its creation was lost."
-    if sighting.count < SIGHTINGS_OF_AN_ORPHAN or is_graced:
-        return None
+        return _Sentence("It appeared after the reply to its creation was lost.", since, 1)
+    graced_until = since + policy.orphan_grace
     if holder is None and not policy.orphan_grace_is_explicit and _is_older(instance, policy):
-        if now < label.deadline:
-            return None
-        return "It is older than the database, and the deadline on its label is over."
-    return "It has our label, and no live session holds it."
+        why = "It is older than the database, and the deadline on its label is over."
+        return _Sentence(why, max(graced_until, steady + (label.deadline - now)))
+    return _Sentence("It has our label, and no live session holds it.", graced_until)
 
 
 def _is_older(instance: Instance, policy: Policy) -> bool:

@@ -178,3 +178,15 @@ class Watch:
     lost_since: datetime | None
     warned_for: datetime | None
     held_until: datetime | None = None
+    due_at: datetime | None = None
+    failed_for: Reason | None = None
+    """Why its current attempt failed."""
+    destroy_accepted_at: datetime | None = None
+    """When the provider accepted the destruction of its instance."""
+    ended_at: datetime | None = None
+    """When its current attempt was over."""
+
+    @property
+    def is_destroyed(self) -> bool:
+        """Whether its instance is gone, or its provider has agreed that it will be."""
+        return self.destroy_accepted_at is not None or self.ended_at is not None

@@ -70,9 +70,17 @@ def _any_of(parameter: str) -> sa.Select[Any]:
     return sa.select(sa.func.json_each(sa.bindparam(parameter)).table_valued("value").c.value)
 
 
+_OF_ATTEMPT = {
+    "accepted_at": attempts.c.accepted_at,
+    "failed_for": attempts.c.reason.label("failed_for"),
+    "destroy_accepted_at": attempts.c.destroy_accepted_at,
+    "ended_at": attempts.c.ended_at,
+}
+
+
 def _watches() -> sa.Select[Any]:
     columns = [
-        attempts.c.accepted_at if name == "accepted_at" else sessions.c[name]
+        _OF_ATTEMPT[name] if name in _OF_ATTEMPT else sessions.c[name]
         for name in field_names(Watch)
     ]
     return sa.select(*columns).select_from(sessions.outerjoin(attempts, _IS_CURRENT))

@@ -237,9 +237,17 @@ async def test_an_id_is_given_once(store: Store) -> None:
 
 
 async def test_a_watch_has_what_a_sweep_decides_with(store: Store) -> None:
-    """The acceptance is the current attempt's."""
+    """What became of a machine is the current attempt's."""
     of = await add(store, full_session())
-    await store.commit(Change("retry", of, attempt(of, 2, accepted_at=NOW + HOUR)))
+    current = attempt(
+        of,
+        2,
+        accepted_at=NOW + HOUR,
+        reason=Reason.WRONG_GPU,
+        destroy_accepted_at=NOW + 2 * HOUR,
+        ended_at=NOW + 3 * HOUR,
+    )
+    await store.commit(Change("retry", of, current))
     expected = Watch(
         id=of.id,
         version=4,
@@ -256,6 +264,11 @@ async def test_a_watch_has_what_a_sweep_decides_with(store: Store) -> None:
         idle_since=of.idle_since,
         lost_since=of.lost_since,
         warned_for=of.warned_for,
+        held_until=of.held_until,
+        due_at=of.due_at,
+        failed_for=Reason.WRONG_GPU,
+        destroy_accepted_at=NOW + 2 * HOUR,
+        ended_at=NOW + 3 * HOUR,
     )
     assert [[expected]] == [page async for page in store.watches()]
 

@@ -23,6 +23,7 @@ NAMES = {
     "gpu_ghosts_detected_total": ("counter", set()),
     "gpu_inventory_age_seconds": ("gauge", {"provider"}),
     "gpu_inventory_offers": ("gauge", {"provider"}),
+    "gpu_leaked_machine_seconds_total": ("counter", {"provider"}),
     "gpu_orphans_detected_total": ("counter", set()),
     "gpu_provider_api_errors_total": ("counter", {"provider", "operation"}),
     "gpu_provider_request_duration_seconds": ("histogram", {"provider", "operation"}),

@@ -43,6 +43,7 @@ POLICY = Policy(
     deployment=DEPLOYMENT,
     orphan_grace=timedelta(minutes=5),
     orphan_grace_is_explicit=False,
+    reconciliation_interval=timedelta(minutes=1),
     lost_after=timedelta(minutes=2),
     database_created_at=NOW - timedelta(days=1),
 )

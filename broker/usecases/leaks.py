@@ -1,0 +1,40 @@
+"""Metering for how long machines live beyond what the broker promises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Protocol
+
+from broker.decide.leaks import Leaks, Machine, count_leaks, unwanted
+from broker.decide.plan import Memory
+from broker.model import Watch
+from broker.usecases.launch import Tools
+
+
+class LeakListener(Protocol):
+    """Is told of every stretch of time that a provider's machines lived too long."""
+
+    def machines_overstayed(self, provider: str, span: timedelta) -> None: ...
+
+
+class LeakMeter:
+    """Counts on from look to look, so that a leak shows while it lasts."""
+
+    def __init__(self, tools: Tools, listener: LeakListener) -> None:
+        self._tools = tools
+        self._listener = listener
+        self._counted = Leaks()
+
+    def look(self, watches: Iterable[Watch], memories: Mapping[str, Memory]) -> None:
+        """Count until now, from the sessions that are not final and what is known of orphans."""
+        now, steady = self._tools.now(), self._tools.steady()
+        overdue = {
+            Machine(provider, instance_id): instant
+            for provider, memory in memories.items()
+            for instance_id, instant in memory.overdue_at.items()
+        }
+        due = unwanted(watches, now)
+        self._counted, leaked = count_leaks(self._counted, due, overdue, now, steady)
+        for provider, span in leaked.items():
+            self._listener.machines_overstayed(provider, span)

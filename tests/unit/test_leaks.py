@@ -1,0 +1,75 @@
+"""Machines that live too long: which they are, and what is counted of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from broker.decide.leaks import REACTION, Leaks, Machine, count_leaks, unwanted
+from broker.model import Reason, Status, Wanted, Watch
+from tests.builders import NOW, a_watch
+
+MACHINE = Machine("simulator", "i-1")
+LATER = timedelta(seconds=30)
+ENDING = {"wanted": Wanted.GONE, "status": Status.STOPPING, "due_at": NOW - LATER}
+
+
+@pytest.mark.parametrize(
+    ("watch", "since"),
+    [
+        (a_watch(), None),
+        (a_watch(expires_at=NOW), NOW),
+        (a_watch(expires_at=NOW - LATER), NOW - LATER),
+        (a_watch(expires_at=NOW - LATER, held_until=NOW + LATER), None),
+        (a_watch(hard_max_at=NOW - LATER), NOW - LATER),
+        (a_watch(**ENDING), NOW - LATER),
+        (a_watch(**ENDING, instance_id=None), None),
+        (a_watch(**ENDING, destroy_accepted_at=NOW), None),
+        (a_watch(**ENDING, ended_at=NOW), None),
+        (a_watch(status=Status.PROVISIONING, failed_for=Reason.WRONG_GPU), NOW),
+    ],
+)
+def test_a_machine_is_unwanted_from_the_end_until_its_destruction_is_accepted(
+    watch: Watch, since: object
+) -> None:
+    """Where nothing was made, or the marketplace has agreed, there is nothing to leak."""
+    assert ({} if since is None else {MACHINE: since}) == unwanted([watch], NOW)
+
+
+def test_a_leak_grows_from_look_to_look() -> None:
+    """What was counted once is not counted again, and the reaction is free."""
+    counted, leaked = Leaks(), []
+    for seconds in (0, 1, 5, 10, 10, 3600):
+        steady = NOW + timedelta(seconds=seconds)
+        counted, found = count_leaks(counted, {MACHINE: NOW}, {}, steady, steady)
+        leaked.append(found["simulator"].total_seconds())
+
+    assert [0, 0, 3, 5, 0, 3590] == leaked
+
+
+def test_what_is_seen_late_is_counted_from_its_beginning() -> None:
+    """A broker that was down knows what it has missed."""
+    _, leaked = count_leaks(Leaks(), {MACHINE: NOW - timedelta(hours=1)}, {}, NOW, NOW)
+
+    assert {"simulator": timedelta(hours=1) - REACTION} == leaked
+
+
+def test_a_jump_of_the_wall_clock_is_no_leak() -> None:
+    """What is counted goes by the steady clock once it is known."""
+    counted, _ = count_leaks(Leaks(), {MACHINE: NOW}, {}, NOW, NOW)
+    _, leaked = count_leaks(counted, {MACHINE: NOW}, {}, NOW + timedelta(hours=5), NOW + LATER)
+
+    assert {"simulator": LATER - REACTION} == leaked
+
+
+def test_orphans_leak_like_machines_of_sessions() -> None:
+    """From the instant at which their destruction had to be asked for; each provider on its own."""
+    orphan = Machine("vastai", "i-2")
+    future = Machine("vastai", "i-3")
+    overdue = {orphan: NOW - LATER, future: NOW + LATER}
+    counted, leaked = count_leaks(Leaks(), {MACHINE: NOW}, overdue, NOW, NOW)
+    assert {"simulator": timedelta(), "vastai": LATER - REACTION} == leaked
+
+    _, leaked = count_leaks(counted, {}, {}, NOW + LATER, NOW + LATER)
+    assert {} == leaked
