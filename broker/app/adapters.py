@@ -34,11 +34,11 @@ def provider_problems(settings: Settings) -> Iterator[Problem]:
             yield Problem(f"providers.{name}.{key}", message)
 
 
-async def drains_of(settings: Settings, store: Store) -> list[Drain]:
+async def drains_of(settings: Settings, store: Store, now: datetime) -> list[Drain]:
     """The providers that take nothing new, and that the database still has something at."""
     return plan_drains(
         await live_sessions(store),
-        await store.sighted_providers(),
+        await store.providers_of_strays(now),
         enabled=settings.enabled_providers,
         settings={name: _setting(settings, name) for name in FACTORIES},
         reachable=settings.accounts,

@@ -141,7 +141,7 @@ async def _accounts(
     settings: Settings, store: Store, adapters: OpenProviders, now: Callable[[], datetime]
 ) -> tuple[Mapping[str, Provider], Metrics, Mapping[str, Door]]:
     """The marketplaces, with a door to each, those that drain among them."""
-    drains = {drain.provider: drain for drain in await drains_of(settings, store)}
+    drains = {drain.provider: drain for drain in await drains_of(settings, store, now())}
     providers = await adapters(settings, settings.data_dir, now, list(drains.values()))
     spending = Spending(await store.accruals(), await store.open_ids())
     metrics = Metrics(providers, spending, drains)

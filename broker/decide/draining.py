@@ -61,7 +61,7 @@ class Drain:
 
 def plan_drains(
     live: Mapping[str, int],
-    sighted: Collection[str],
+    strays: Collection[str],
     *,
     enabled: Collection[str],
     settings: Mapping[str, str],
@@ -69,13 +69,13 @@ def plan_drains(
 ) -> list[Drain]:
     """The providers that drain.
 
-    `live` are the sessions that are not final, by provider; at `sighted` ones machines of ours
-    were seen that no session holds. `settings` names, for each provider that there is an adapter
-    for, the setting that brings it back; `reachable` are those whose credentials are at hand.
+    `live` are the sessions that are not final, by provider; at `strays` machines of ours may be
+    that no session holds. `settings` names, for each provider that there is an adapter for, the
+    setting that brings it back; `reachable` are those whose credentials are at hand.
     """
     engaged = {name for name, sessions in live.items() if sessions}
     drains = []
-    for name in sorted({*engaged, *sighted} - set(enabled)):
+    for name in sorted({*engaged, *strays} - set(enabled)):
         if name in reachable:
             drains.append(Drain(name, Cause.SWITCHED_OFF, settings[name]))
         elif name in engaged:

@@ -25,7 +25,9 @@ _DIALECT: Dialect = sqlite_dialect()
 class Prepared(Generic[T]):
     """One compiled query, and what its rows become."""
 
-    def __init__(self, query: sa.Select[Any], decode: Callable[[Row], T]) -> None:
+    def __init__(
+        self, query: sa.Select[Any] | sa.CompoundSelect[Any], decode: Callable[[Row], T]
+    ) -> None:
         compiled = query.compile(dialect=_DIALECT)
         self.sql = str(compiled)
         self._decode = decode

@@ -250,8 +250,13 @@ SIGHTINGS = Prepared(
     lambda row: Sighting(**row),
 )
 
-SIGHTED_PROVIDERS: Prepared[str] = Prepared(
-    sa.select(sightings.c.provider).distinct().order_by(sightings.c.provider),
+PROVIDERS_OF_STRAYS: Prepared[str] = Prepared(
+    sa.union(
+        sa.select(sightings.c.provider.label("provider")),
+        sa.select(sa.func.json_extract(attempts.c.offer, "$.provider").label("provider")).where(
+            attempts.c.tombstone_until > _instant
+        ),
+    ),
     lambda row: row["provider"],
 )
 

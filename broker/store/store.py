@@ -281,9 +281,12 @@ class Store:
     async def sightings(self, provider: str) -> list[Sighting]:
         return await self._reader.fetch(queries.SIGHTINGS, provider=provider)
 
-    async def sighted_providers(self) -> list[str]:
-        """The providers at which the last list had instances of ours that no session holds."""
-        return await self._reader.fetch(queries.SIGHTED_PROVIDERS)
+    async def providers_of_strays(self, now: datetime) -> list[str]:
+        """The providers at which instances of ours may be that no session holds.
+
+        They were in the last list, or may still appear after a lost reply.
+        """
+        return await self._reader.fetch(queries.PROVIDERS_OF_STRAYS, instant=now)
 
     async def save_sightings(self, provider: str, seen: Sequence[Sighting]) -> None:
         """Replace everything that was seen at `provider` by `seen`."""

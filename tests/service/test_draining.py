@@ -17,7 +17,17 @@ from broker.store import Store
 from providers.label import Label
 from tests.builders import NOW, a_request, a_session, an_attempt
 from tests.service.conftest import Broker, Serve, eventually
-from tests.service.scenarios import assert_sound, ended, kinds, metric, offers, running
+from tests.service.scenarios import (
+    a_label,
+    assert_sound,
+    ended,
+    kinds,
+    made,
+    market,
+    metric,
+    offers,
+    running,
+)
 
 OFF: dict[str, Any] = {"providers__simulator__enabled": False}
 
@@ -74,6 +84,25 @@ async def test_a_provider_that_is_switched_off_drains(serve: Serve) -> None:
     with pytest.raises(StartupError, match="No provider is configured"):
         async with serve(**OFF):
             pass
+
+
+async def test_an_orphan_is_enough_to_be_looked_after(serve: Serve) -> None:
+    """No session is left there, and a machine of ours is: it is destroyed after the grace."""
+    async with serve(lifecycle__orphan_grace_period="1h") as broker:
+        orphan = await made(broker, a_label(broker))
+        store = broker.parts.tools.store
+
+        async def is_seen() -> bool:
+            return [one.instance_id for one in await store.sightings("simulator")] == [orphan]
+
+        await eventually(is_seen)
+    async with serve(**OFF) as broker:
+
+        async def is_gone() -> bool:
+            return not await market(broker).list_instances()
+
+        await eventually(is_gone)
+        assert "drained: no session is left" in (await account(broker))["reasons"][-1]
 
 
 async def health(broker: Broker) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
+from broker.effects import Effect
 from broker.errors import StartupError, StoreFailed
 from broker.model import Change, Confidential, Event, Failure, Meter, Reason, Status
 from broker.store import Store
@@ -21,6 +22,7 @@ from tests.service.store_examples import (
     add,
     attempt,
     names_in,
+    offer,
     opened,
     recorded,
     session,
@@ -184,6 +186,18 @@ async def test_the_sightings_of_a_provider_are_replaced_together(store: Store) -
     assert [seen_again] == await store.sightings("simulator")
     await store.save_sightings("simulator", [])
     assert ([], [theirs]) == (await store.sightings("simulator"), await store.sightings("other"))
+
+
+async def test_where_machines_that_no_session_holds_may_be_is_known(store: Store) -> None:
+    """Seen in the last list, or still to appear after a lost reply, as long as that may be."""
+    late = session(1, offer=offer(1, provider="late"))
+    of = await add(store, late)
+    tombstone = attempt(late, tombstone_until=NOW + HOUR)
+    await store.commit(Change(Effect.BURY, of, tombstone))
+    await store.save_sightings("seen", [a_sighting(provider="seen")])
+
+    assert {"late", "seen"} == set(await store.providers_of_strays(NOW))
+    assert ["seen"] == await store.providers_of_strays(NOW + HOUR)
 
 
 async def test_the_database_keeps_values_of_its_own(store: Store) -> None:

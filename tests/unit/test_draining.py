@@ -17,7 +17,7 @@ UNKNOWN = Drain("elsewhere", Cause.NO_ADAPTER, "")
 
 
 @pytest.mark.parametrize(
-    ("live", "sighted", "causes"),
+    ("live", "strays", "causes"),
     [
         ({}, [], {}),
         ({"tensordock": 3}, ["tensordock"], {}),
@@ -35,12 +35,12 @@ UNKNOWN = Drain("elsewhere", Cause.NO_ADAPTER, "")
     ],
 )
 def test_what_is_not_enabled_and_still_has_something_drains(
-    live: dict[str, int], sighted: list[str], causes: dict[str, Cause]
+    live: dict[str, int], strays: list[str], causes: dict[str, Cause]
 ) -> None:
     """Sessions, or machines of ours without one as long as they can be destroyed there."""
     drains = plan_drains(
         live,
-        sighted,
+        strays,
         enabled=["tensordock"],
         settings=SETTINGS,
         reachable=["tensordock", "simulator"],
