@@ -45,7 +45,7 @@ class Installed:
 def installed(folder: Path, **environment: str) -> Iterator[Installed]:
     """`gpu-broker serve --simulate` in `folder`, ready; stopped in order at the end."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     command = [str(Path(sys.executable).with_name("gpu-broker")), "serve", "--simulate"]
     with (folder / "broker.log").open("wb") as log:
         begun = monotonic()
@@ -112,7 +112,8 @@ def _is_ready(port: int) -> bool:
         connection.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody uses now."""
     with create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port

@@ -14,6 +14,7 @@ from datetime import timedelta
 from broker.app.build import Parts
 from broker.decide import moves
 from broker.decide.lease import grant_lease
+from broker.effects import Effect
 from broker.model import (
     Attempt,
     Change,
@@ -65,7 +66,7 @@ async def _add(parts: Parts, number: int, offer: Offer, public_key: str) -> str:
     accepted = moves.accept(*_after(launched), instance, began, timeout)
     verified = moves.verify(*_after(accepted), session.access, {"proof": "ssh"}, now)
     events = [event for one in (recorded, launched, accepted, verified) for event in one.events]
-    change = replace(verified, name="record", events=tuple(events), accrual=accepted.accrual)
+    change = replace(verified, name=Effect.RECORD, events=tuple(events), accrual=accepted.accrual)
     await parts.tools.store.add_session(change, Confidential())
     return session.id
 

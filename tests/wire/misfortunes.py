@@ -142,6 +142,10 @@ class Misfortunes:
         """Plan them."""
         self._plans += [_Plan(one, one.skip, one.times) for one in misfortunes]
 
+    def remove(self, misfortune: Misfortune) -> None:
+        """Let this one happen no more; nothing where it is used up."""
+        self._plans = [plan for plan in self._plans if plan.misfortune is not misfortune]
+
     def clear(self) -> None:
         """From now on all goes well."""
         self._plans = []
