@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,9 @@ from broker.app import serving
 from broker.app.build import Parts
 from broker.config import load_settings
 
+ROOT = Path(__file__).parents[1]
+"""Where the programs of the bench are found."""
+_PROGRAM = (str(Path(sys.executable).with_name("gpu-broker")),)
 START_PATIENCE = 60.0
 _BETWEEN_LOOKS = 0.005
 _STOP_PATIENCE = 15.0
@@ -42,17 +45,23 @@ class Installed:
 
 
 @contextmanager
-def installed(folder: Path, **environment: str) -> Iterator[Installed]:
+def installed(
+    folder: Path, program: Sequence[str] = _PROGRAM, **environment: str
+) -> Iterator[Installed]:
     """`gpu-broker serve --simulate` in `folder`, ready; stopped in order at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    command = [str(Path(sys.executable).with_name("gpu-broker")), "serve", "--simulate"]
     with (folder / "broker.log").open("wb") as log:
         begun = monotonic()
         process = subprocess.Popen(
-            [*command, "--port", str(port)],
+            [*program, "serve", "--simulate", "--port", str(port)],
             cwd=folder,
-            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environment},
+            env={
+                "PATH": "/usr/bin:/bin",
+                "LANG": "C.UTF-8",
+                "PYTHONPATH": str(ROOT),
+                **environment,
+            },
             stdout=log,
             stderr=log,
         )

@@ -52,6 +52,10 @@ class Findings:
     cost_differences: Sequence[str]
     answers: Sequence[str]
     """Answers with status 500 although the database worked."""
+    judged: int
+    """Machines for which there was an instant by which they had to be destroyed."""
+    undisturbed: int
+    """Those of them that nothing disturbed meanwhile."""
     latest_call: float
     """Seconds from an end's being due to the call, where nothing was broken meanwhile."""
 
@@ -66,6 +70,7 @@ class Judge:
         self._consumers: Mapping[str, Consumer] = {one.id: one for one in evidence.consumers}
         self._clock = BrokerClock(evidence.shifts, evidence.now)
         self._latest_call = 0.0
+        self._judged = self._undisturbed = 0
 
     def judge(self) -> Findings:
         """Everything that must not be."""
@@ -77,6 +82,8 @@ class Judge:
             wrong_ends=list(self._wrong_ends()),
             cost_differences=list(self._cost_differences()),
             answers=list(self._answers()),
+            judged=self._judged,
+            undisturbed=self._undisturbed,
             latest_call=self._latest_call,
         )
 
@@ -86,8 +93,10 @@ class Judge:
         due, why = self._due(machine, troubles)
         if due is None or (asked_by := _latest(due, troubles)) is None:
             return None
+        self._judged += 1
         asked_at = machine.destroy_asked_at or self._given.now
         if not any(one.overlaps(due, asked_at) for one in troubles):
+            self._undisturbed += 1
             self._latest_call = max(self._latest_call, (asked_at - due).total_seconds())
         late = asked_at - asked_by
         if gone_by := _latest(max(asked_at, due), troubles):

@@ -70,6 +70,8 @@ def figures(outcome: Outcome, seed: int) -> list[Figure]:
         *(count(f"sessions {name}", number) for name, number in ends),
         *(count(f"fault: {name}", number) for name, number in sorted(outcome.faults.items())),
         count("starts", sum(one.kind == "down" for one in evidence.troubles)),
+        count("machines judged", found.judged),
+        count("undisturbed", found.undisturbed),
         seconds("latest destroy call after an undisturbed end", found.latest_call),
         Figure(
             "machine-seconds beyond the bound",

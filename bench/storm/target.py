@@ -17,7 +17,7 @@ from time import monotonic, sleep
 
 import aiohttp
 
-from bench.brokers import free_port
+from bench.brokers import ROOT, free_port
 from bench.storm.clocks import Shift
 from bench.storm.shifted import SECONDS
 from bench.storm.troubles import FULL_DISK, LOCKED, SLOW, Troubles
@@ -64,6 +64,7 @@ class Target:
             "HOME": str(folder),
             "TMPDIR": str(folder),
             "LANG": "C.UTF-8",
+            "PYTHONPATH": str(ROOT),
             "DATABASE_PATH": str(self.database),
             **SETTINGS,
             **environment,
@@ -175,6 +176,7 @@ class Target:
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 self._command,
+                cwd=self.log.parent,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
