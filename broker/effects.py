@@ -73,7 +73,7 @@ class Effect(StrEnum):
     ADD_EVENT = "add-event"
     SAVE_SIGHTINGS = "save-sightings"
     PRUNE_FAILURES = "prune-failures"
-    PRUNE_RECEIPTS = "prune-receipts"
+    PRUNE_CARRIED_OUT = "prune-carried-out"
 
 
 PROVIDER_CALLS = (

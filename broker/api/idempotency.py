@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from broker.api.fields import LONGEST_TEXT
 from broker.errors import Detail, ValidationFailed
-from broker.usecases.receipts import Keyed, Turn
+from broker.usecases.idempotency import Keyed, Turn
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -43,7 +43,7 @@ def parse_keyed(request: web.Request, body: BaseModel) -> Keyed | None:
 
 def replay_headers(turn: Turn) -> Mapping[str, str]:
     """Tells a client that its request had been carried out before."""
-    return {REPLAYED: "true"} if turn.receipt is not None else {}
+    return {REPLAYED: "true"} if turn.carried_out is not None else {}
 
 
 def _wrong(problem: str) -> ValidationFailed:

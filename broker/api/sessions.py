@@ -38,8 +38,8 @@ from broker.errors import (
 )
 from broker.model import Confidential, Status
 from broker.store import Store
+from broker.usecases.idempotency import Idempotency
 from broker.usecases.opening import Opening
-from broker.usecases.receipts import Receipts
 from broker.usecases.rekey import Rekeying
 from broker.usecases.sessions import Sessions
 
@@ -54,14 +54,14 @@ class SessionRoutes(Resource):
         opening: Opening,
         sessions: Sessions,
         rekeying: Rekeying,
-        receipts: Receipts,
+        idempotency: Idempotency,
         store: Store,
         now: Callable[[], datetime],
     ) -> None:
         self._opening = opening
         self._sessions = sessions
         self._rekeying = rekeying
-        self._receipts = receipts
+        self._idempotency = idempotency
         self._store = store
         self._objects = SessionObjects(store, now)
 
@@ -69,7 +69,7 @@ class SessionRoutes(Resource):
         body = await parse_body(SessionCreate, request, self._opening.misnamed)
         confidential = Confidential(env=body.env, on_start_cmd=body.on_start_cmd)
         is_asynchronous = wants_asynchronous(request)
-        async with self._receipts.turn(parse_keyed(request, body)) as turn:
+        async with self._idempotency.turn(parse_keyed(request, body)) as turn:
             opened = await self._opening.open(
                 request_of(body),
                 confidential,
@@ -128,7 +128,7 @@ class SessionRoutes(Resource):
         body = await parse_body(SessionExtend, request)
         by = timedelta(hours=body.additional_hours or 0, minutes=body.additional_minutes or 0)
         session_id = request.match_info["id"]
-        async with self._receipts.turn(parse_keyed(request, body)) as turn:
+        async with self._idempotency.turn(parse_keyed(request, body)) as turn:
             expires_at = await self._sessions.extend(session_id, by, turn)
         answer: shapes.ExtendedSession = {
             "message": "session extended",
@@ -139,7 +139,7 @@ class SessionRoutes(Resource):
 
     async def rekey(self, request: web.Request) -> web.Response:
         body = await parse_body(SessionRekey, request)
-        async with self._receipts.turn(parse_keyed(request, body)) as turn:
+        async with self._idempotency.turn(parse_keyed(request, body)) as turn:
             session, secrets = await self._rekeying.rekey(
                 request.match_info["id"],
                 public_key=body.ssh_public_key,

@@ -32,13 +32,13 @@ from broker.usecases.doors import Door
 from broker.usecases.fleet import Fleet
 from broker.usecases.funds import Funds
 from broker.usecases.holds import Holds
+from broker.usecases.idempotency import Idempotency
 from broker.usecases.idle import IdleWatch
 from broker.usecases.inventory import Inventory
 from broker.usecases.journal import Journal
 from broker.usecases.launch import Launcher, Tools
 from broker.usecases.managed import ManagedAccess
 from broker.usecases.opening import Opening
-from broker.usecases.receipts import Receipts
 from broker.usecases.rekey import Rekeying
 from broker.usecases.repeating import Repeating
 from broker.usecases.restoring import take_up_copy
@@ -71,7 +71,7 @@ class Parts:
     sessions: Sessions
     holds: Holds
     rekeying: Rekeying
-    receipts: Receipts
+    idempotency: Idempotency
     authorized: AuthorizedKeys
     watchdogs: Watchdogs
     accounts: Accounts
@@ -128,7 +128,7 @@ async def built(
             sessions=Sessions(tools, workers),
             holds=Holds(tools, workers),
             rekeying=rekeying,
-            receipts=Receipts(store, now=clock.now),
+            idempotency=Idempotency(store, now=clock.now),
             authorized=authorized,
             watchdogs=Watchdogs(tools, access),
             accounts=Accounts(tools, CONSOLES),

@@ -171,7 +171,7 @@ class Timers:
     async def _tidy(self) -> None:
         """Let the database forget what has no meaning any more."""
         tools = self._parts.tools
-        await self._parts.receipts.prune()
+        await self._parts.idempotency.prune()
         await tools.store.prune_failures(tools.now() - REMEMBERED)
 
     def _ring(self) -> None:

@@ -92,7 +92,7 @@ def _resources(parts: Parts, pulse: Pulse) -> list[Resource]:
             parts.opening,
             parts.sessions,
             parts.rekeying,
-            parts.receipts,
+            parts.idempotency,
             tools.store,
             tools.now,
         ),

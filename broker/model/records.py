@@ -125,7 +125,7 @@ class Holder:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class CarriedOut:
     """That a request with an Idempotency-Key was carried out, and on which session."""
 
     key: str
@@ -154,8 +154,8 @@ class Change:
     failure: Failure | None = None
     forget_confidential: bool = False
     """The sealed environment is not needed any more."""
-    receipt: Receipt | None = None
-    """Of the request that asked for it."""
+    carried_out: CarriedOut | None = None
+    """The request that asked for it, where it has a key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 from broker.model import (
     Accrual,
     Attempt,
+    CarriedOut,
     Event,
     Failure,
     Meter,
-    Receipt,
     Session,
     Sighting,
     Status,
@@ -31,10 +31,10 @@ from broker.store.rows import (
     Row,
     field_names,
     to_attempt,
+    to_carried_out,
     to_current,
     to_event,
     to_meter,
-    to_receipt,
     to_session,
 )
 from broker.store.schema import (
@@ -42,10 +42,10 @@ from broker.store.schema import (
     LIVE,
     accruals,
     attempts,
+    carried_out,
     events,
     failures,
     meta,
-    receipts,
     sessions,
     sightings,
 )
@@ -236,11 +236,11 @@ FAILURES = Prepared(
     lambda row: Failure(**row),
 )
 
-RECEIPT = Prepared(
-    sa.select(*_columns(receipts, Receipt)).where(
-        receipts.c.key == sa.bindparam("key"), receipts.c.created_at >= _instant
+CARRIED_OUT = Prepared(
+    sa.select(*_columns(carried_out, CarriedOut)).where(
+        carried_out.c.key == sa.bindparam("key"), carried_out.c.created_at >= _instant
     ),
-    to_receipt,
+    to_carried_out,
 )
 
 SIGHTINGS = Prepared(

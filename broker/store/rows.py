@@ -11,12 +11,12 @@ from broker.decide.lease import due_at
 from broker.model import (
     Accrual,
     Attempt,
+    CarriedOut,
     Event,
     Failure,
     Holder,
     Meter,
     Overview,
-    Receipt,
     Session,
     Sighting,
 )
@@ -68,10 +68,10 @@ def event_row(event: Event) -> Row:
     }
 
 
-def receipt_row(receipt: Receipt) -> Row:
-    """The row of a receipt."""
-    row = {name: getattr(receipt, name) for name in field_names(Receipt)}
-    return row | {"answer": ANSWER.encode(dict(receipt.answer))}
+def carried_out_row(carried_out: CarriedOut) -> Row:
+    """The row of a request that was carried out."""
+    row = {name: getattr(carried_out, name) for name in field_names(CarriedOut)}
+    return row | {"answer": ANSWER.encode(dict(carried_out.answer))}
 
 
 def to_session(row: Row) -> Session:
@@ -131,9 +131,9 @@ def to_event(row: Row) -> Event:
     return Event(**(row | {"data": EVENT_DATA.decode(row["data"])}))
 
 
-def to_receipt(row: Row) -> Receipt:
-    """The receipt in a row of its fields."""
-    return Receipt(**(row | {"answer": ANSWER.decode(row["answer"])}))
+def to_carried_out(row: Row) -> CarriedOut:
+    """The request that was carried out, in a row of its fields."""
+    return CarriedOut(**(row | {"answer": ANSWER.decode(row["answer"])}))
 
 
 def to_meter(row: Row) -> Meter:

@@ -157,13 +157,13 @@ sightings = sa.Table(
     sa.Column("destroy_asked_at", Instant),
 )
 
-receipts = sa.Table(
-    "receipts",
+carried_out = sa.Table(
+    "carried_out",
     metadata,
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("fingerprint", sa.Text, nullable=False),
     sa.Column("session_id", sa.Text, sa.ForeignKey("sessions.id"), nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("answer", sa.Text, nullable=False),  # JSON
-    sa.Index("ix_receipts_created", "created_at"),
+    sa.Index("ix_carried_out_created", "created_at"),
 )

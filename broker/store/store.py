@@ -14,6 +14,7 @@ from broker.effects import Effect, effect
 from broker.model import (
     Accrual,
     Attempt,
+    CarriedOut,
     Change,
     Confidential,
     Event,
@@ -21,7 +22,6 @@ from broker.model import (
     Holder,
     Meter,
     Overview,
-    Receipt,
     Session,
     Sighting,
     Status,
@@ -266,16 +266,18 @@ class Store:
         """Forget the failures before that instant."""
         await self._writer.run(Effect.PRUNE_FAILURES, partial(writes.prune_failures, before=before))
 
-    async def receipt(self, key: str, since: datetime) -> Receipt | None:
-        """The receipt of the request that carried this Idempotency-Key, if it is no older."""
-        return await self._reader.first(queries.RECEIPT, key=key, instant=since)
+    async def carried_out(self, key: str, since: datetime) -> CarriedOut | None:
+        """The request with this Idempotency-Key that was carried out since then."""
+        return await self._reader.first(queries.CARRIED_OUT, key=key, instant=since)
 
-    async def prune_receipts(self, before: datetime) -> None:
-        """Forget the receipts before that instant."""
-        await self._writer.run(Effect.PRUNE_RECEIPTS, partial(writes.prune_receipts, before=before))
+    async def prune_carried_out(self, before: datetime) -> None:
+        """Forget the requests with a key that were carried out before that instant."""
+        await self._writer.run(
+            Effect.PRUNE_CARRIED_OUT, partial(writes.prune_carried_out, before=before)
+        )
 
     def fingerprint(self, asked: bytes) -> str:
-        """Stands for `asked` in a receipt: the same for the same, and of no use without our key."""
+        """Stands for what a request asked: the same for the same, and of no use without our key."""
         return self._sealer.fingerprint(asked)
 
     async def sightings(self, provider: str) -> list[Sighting]:

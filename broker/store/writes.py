@@ -13,15 +13,15 @@ from sqlalchemy.exc import IntegrityError
 from broker.errors import DuplicateSession, StaleWrite
 from broker.model import Accrual, Change, Event, Failure, Session, Sighting
 from broker.store.backup import COPIED_AT
-from broker.store.rows import event_row, receipt_row, session_row, to_row
+from broker.store.rows import carried_out_row, event_row, session_row, to_row
 from broker.store.schema import (
     LIVE,
     accruals,
     attempts,
+    carried_out,
     events,
     failures,
     meta,
-    receipts,
     sessions,
     sightings,
 )
@@ -38,7 +38,7 @@ def _upsert(table: sa.Table) -> sa.Insert:
 
 
 # Built once: a statement that SQLAlchemy has seen before costs it a third of a new one.
-_PUT_ATTEMPT, _PUT_META, _PUT_RECEIPT = _upsert(attempts), _upsert(meta), _upsert(receipts)
+_PUT_ATTEMPT, _PUT_META, _PUT_CARRIED_OUT = _upsert(attempts), _upsert(meta), _upsert(carried_out)
 _CHANGE_SESSION = sessions.update().where(
     sessions.c.id == sa.bindparam("changed_id"),
     sessions.c.version == sa.bindparam("read_version"),
@@ -107,9 +107,9 @@ def save_sightings(connection: sa.Connection, provider: str, seen: Sequence[Sigh
         connection.execute(sightings.insert(), [to_row(one) for one in seen])
 
 
-def prune_receipts(connection: sa.Connection, before: datetime) -> None:
-    """Forget the receipts that are older."""
-    connection.execute(receipts.delete().where(receipts.c.created_at < before))
+def prune_carried_out(connection: sa.Connection, before: datetime) -> None:
+    """Forget the requests with a key that are older."""
+    connection.execute(carried_out.delete().where(carried_out.c.created_at < before))
 
 
 def set_meta(connection: sa.Connection, key: str, value: str) -> None:
@@ -147,8 +147,8 @@ def _write_rest(connection: sa.Connection, change: Change) -> None:
         _put_accrual(connection, change.accrual)
     if change.failure is not None:
         add_failure(connection, change.failure)
-    if change.receipt is not None:
-        connection.execute(_PUT_RECEIPT, receipt_row(change.receipt))
+    if change.carried_out is not None:
+        connection.execute(_PUT_CARRIED_OUT, carried_out_row(change.carried_out))
     if change.events:
         connection.execute(events.insert(), [event_row(event) for event in change.events])
 

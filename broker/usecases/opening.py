@@ -32,11 +32,11 @@ from broker.model import (
     Status,
     Wanted,
 )
+from broker.usecases.idempotency import Turn
 from broker.usecases.inventory import Gone
 from broker.usecases.keys import digest, new_keys, new_token
 from broker.usecases.launch import Tools, first_attempt
 from broker.usecases.opened import Opened, require_opened, stale, warnings_about
-from broker.usecases.receipts import Turn
 from broker.usecases.repeating import Repeating
 from broker.usecases.rules import Secrets
 from broker.usecases.templates import warnings_about as conditions_not_applied
@@ -84,9 +84,9 @@ class Opening:
         that cannot be served. Nothing is recorded unless the request is whole; a session that
         the provider refused is recorded as failed.
         """
-        if turn.receipt is not None:
-            has_own_key = public_key is not None
-            return await self._repeating.repeat(turn.receipt.session_id, has_own_key=has_own_key)
+        if turn.carried_out is not None:
+            session_id, has_own_key = turn.carried_out.session_id, public_key is not None
+            return await self._repeating.repeat(session_id, has_own_key=has_own_key)
         if not self.is_open:
             raise NotReady
         await self._turn()

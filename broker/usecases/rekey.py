@@ -16,10 +16,10 @@ from broker.ssh.connection import Logins, known_hosts_line
 from broker.ssh.errors import HostKeyChanged, NotYet, NotYetReason
 from broker.ssh.rekey import NotExchanged, check_exchange, rekey_command
 from broker.usecases.authorized import AuthorizedKeys
+from broker.usecases.idempotency import UNKEYED, Turn
 from broker.usecases.keys import digest, new_keys
 from broker.usecases.launch import Tools
 from broker.usecases.managed import PATIENCE, ManagedAccess
-from broker.usecases.receipts import UNKEYED, Turn
 from broker.usecases.rules import Secrets
 from broker.usecases.turns import Turns
 from providers.base import Endpoint

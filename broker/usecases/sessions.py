@@ -9,8 +9,8 @@ from broker.decide.funds import check_purse
 from broker.decide.money import price_of
 from broker.errors import Conflict, Detail, InsufficientFunds, ValidationFailed
 from broker.model import Attempt, Change, Overview, Reason, Session, Wanted
+from broker.usecases.idempotency import Turn
 from broker.usecases.launch import Tools
-from broker.usecases.receipts import Turn
 from broker.usecases.workers import Workers
 
 DELETE_PATIENCE = 30.0
@@ -65,8 +65,8 @@ class Sessions:
 
         `turn` is that of the request: what it asked for before is not done again.
         """
-        if turn.receipt is not None:
-            return datetime.fromisoformat(turn.receipt.answer["expires_at"])
+        if turn.carried_out is not None:
+            return datetime.fromisoformat(turn.carried_out.answer["expires_at"])
 
         def decide(session: Session, _: Attempt) -> Change:
             if not _is_wanted(session):

@@ -253,7 +253,7 @@ SCENARIOS: Mapping[Effect, Scenario] = {
     Effect.ADD_EVENT: Scenario(nothing, before=rent_behind),
     Effect.SAVE_SIGHTINGS: Scenario(nothing, before=rent_behind),
     Effect.PRUNE_FAILURES: Scenario(nothing),
-    Effect.PRUNE_RECEIPTS: Scenario(nothing),
+    Effect.PRUNE_CARRIED_OUT: Scenario(nothing),
 }
 """What the matrix is made of, for both moments."""
 

@@ -12,7 +12,7 @@ from broker.clock import utcnow
 from broker.model import KeyType
 from broker.ssh.errors import NotYet
 from broker.ssh.keys import generate
-from broker.usecases.receipts import KEPT
+from broker.usecases.idempotency import KEPT
 from tests.service.conftest import Broker, Serve
 from tests.service.scenarios import assert_sound, instant, kinds, market, only_session, run
 from tests.waiting import eventually
@@ -76,7 +76,7 @@ async def test_the_order_of_the_fields_does_not_matter(market_only: Broker) -> N
 
 
 async def test_a_request_that_did_nothing_is_looked_at_afresh(market_only: Broker) -> None:
-    """A refusal before anything was recorded leaves no receipt."""
+    """A refusal before anything was recorded leaves no trace."""
     assert 404 == (await market_only.rent(key="one", offer_id="simulator-7"))[0]
     status, body = await market_only.rent(key="one")
 
@@ -106,9 +106,9 @@ async def test_a_key_is_forgotten_after_a_day(market_only: Broker) -> None:
     """Then it may stand for another request."""
     await market_only.rent(key="old")
     store = market_only.parts.tools.store
-    assert await store.receipt("old", since=utcnow() - KEPT) is not None
-    assert await store.receipt("old", since=utcnow() + timedelta(seconds=1)) is None
-    await store.prune_receipts(utcnow() + timedelta(seconds=1))
+    assert await store.carried_out("old", since=utcnow() - KEPT) is not None
+    assert await store.carried_out("old", since=utcnow() + timedelta(seconds=1)) is None
+    await store.prune_carried_out(utcnow() + timedelta(seconds=1))
     status, body = await market_only.rent(key="old", consumer_id="another")
 
     assert (201, "another") == (status, body["session"]["consumer_id"])

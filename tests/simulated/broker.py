@@ -16,7 +16,7 @@ from broker.app.daemon import Daemon
 from broker.config import Settings, load_settings
 from broker.decide.draining import Drain
 from broker.model import Confidential, Criteria, Event, Session, Status
-from broker.usecases.receipts import UNKEYED
+from broker.usecases.idempotency import UNKEYED
 from providers.base import Provider
 from providers.simulator.adapter import SimulatorProvider
 from providers.simulator.faults import parse_fault

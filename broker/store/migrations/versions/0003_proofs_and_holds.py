@@ -1,4 +1,4 @@
-"""How ends are proved, and sessions that an operator holds."""
+"""How ends are proved, sessions that an operator holds, and another name for keyed requests."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,3 +15,7 @@ def upgrade() -> None:
     op.add_column("attempts", sa.Column("absent_at", sa.BigInteger))
     op.add_column("attempts", sa.Column("absent_by", sa.String(32)))
     op.add_column("attempts", sa.Column("gone_by", sa.String(32)))
+    # A receipt is what an ended session has; these are requests with an Idempotency-Key.
+    op.rename_table("receipts", "carried_out")
+    op.drop_index("ix_receipts_created", "carried_out")
+    op.create_index("ix_carried_out_created", "carried_out", ["created_at"])

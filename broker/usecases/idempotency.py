@@ -1,7 +1,7 @@
 """Requests that carry an Idempotency-Key: each is carried out once.
 
-The receipt is committed together with what the request does. A request that did nothing
-leaves none, and is looked at afresh when it comes again.
+That it was is committed together with what the request does. A request that did nothing leaves
+no trace, and is looked at afresh when it comes again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from broker.errors import IdempotencyMismatch
-from broker.model import Change, Receipt
+from broker.model import CarriedOut, Change
 from broker.store import Store
 from broker.usecases.turns import Turns
 
@@ -33,28 +33,28 @@ class Keyed:
 class Turn:
     """A request whose turn it is: no other with its key is under way."""
 
-    receipt: Receipt | None = None
-    """Of the earlier one with the same key, which asked for the same."""
+    carried_out: CarriedOut | None = None
+    """The earlier one with the same key, which asked for the same."""
     key: str | None = None
     fingerprint: str = ""
 
     def sign(self, change: Change, now: datetime, **answer: Any) -> Change:
-        """`change`, with the receipt of this request if it has a key and is the first.
+        """`change`, with the note that this request was carried out, if it has a key.
 
         `answer` is what the answer to a repetition needs: JSON values, no secrets.
         """
-        if self.key is None or self.receipt is not None:
+        if self.key is None or self.carried_out is not None:
             return change
         signed: Mapping[str, Any] = answer
-        receipt = Receipt(self.key, self.fingerprint, change.session.id, now, signed)
-        return replace(change, receipt=receipt)
+        carried_out = CarriedOut(self.key, self.fingerprint, change.session.id, now, signed)
+        return replace(change, carried_out=carried_out)
 
 
 UNKEYED = Turn()
 """The turn of a request without a key."""
 
 
-class Receipts:
+class Idempotency:
     """Tells a repeated request from a new one."""
 
     def __init__(self, store: Store, *, now: Callable[[], datetime]) -> None:
@@ -70,11 +70,11 @@ class Receipts:
             return
         fingerprint = self._store.fingerprint(keyed.asked)
         async with self._turns.of(keyed.key):
-            found = await self._store.receipt(keyed.key, since=self._now() - KEPT)
+            found = await self._store.carried_out(keyed.key, since=self._now() - KEPT)
             if found is not None and found.fingerprint != fingerprint:
                 raise IdempotencyMismatch
             yield Turn(found, keyed.key, fingerprint)
 
     async def prune(self) -> None:
-        """Forget the receipts that stand for nothing any more."""
-        await self._store.prune_receipts(self._now() - KEPT)
+        """Forget the requests whose keys stand for nothing any more."""
+        await self._store.prune_carried_out(self._now() - KEPT)
