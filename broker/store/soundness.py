@@ -18,7 +18,10 @@ DAMAGED = (
 )
 
 _REFUSALS = {
-    sqlite3.SQLITE_NOTADB: "is not a SQLite database; name another file, or move it away",
+    sqlite3.SQLITE_NOTADB: (
+        "is not a SQLite database; name another file, or put a backup in its place with "
+        "`gpu-broker restore FILE`"
+    ),
     sqlite3.SQLITE_CORRUPT: DAMAGED,
     sqlite3.SQLITE_FULL: "cannot be written, because the disk is full; make room",
     sqlite3.SQLITE_BUSY: "is locked by another process; end that one first",
