@@ -89,6 +89,14 @@ async def test_a_lease_is_over_at_its_end_or_at_the_hard_maximum(store: Store) -
     assert [[], ["1"], ["1", "2"]] == due
 
 
+async def test_a_lease_binds_from_the_first_instant_on(store: Store) -> None:
+    """In every status in which a session is wanted, not only where its machine works."""
+    statuses = [Status.PENDING, Status.PROVISIONING, Status.RUNNING]
+    for n, status in enumerate(statuses, 1):
+        await add(store, session(n, status=status, expires_at=NOW))
+    assert statuses == [watch.status for watch in await store.due(NOW)]
+
+
 async def test_the_next_lease_to_end_is_told(store: Store) -> None:
     """Now, where one is over already; never, where none runs."""
     assert await store.next_due(NOW) is None
