@@ -17,6 +17,10 @@ _REASONS = {
 }
 
 
+_ROUNDING = Decimal("0.001")
+"""A marketplace's list and its bill may round differently; this much is no other price."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wrong:
     """What is wrong with a machine: a word and a sentence."""
@@ -28,13 +32,21 @@ class Wrong:
 def judge_price(
     session: Session, attempt: Attempt, instance: Instance, tolerance: Decimal
 ) -> Wrong | None:
-    """Wrong where the provider charges more than the offer said, and `tolerance` beside it."""
+    """Wrong where the provider charges more than the offer said, and `tolerance` beside it.
+
+    What the consumer named as the most there is to pay is exceeded by no tolerance.
+    """
     quoted = attempt.offer.price_with_disk(session.request.disk_gb)
-    price = instance.price_per_hour
-    if price is None or price <= quoted * (1 + tolerance):
+    most, price = session.request.criteria.max_price, instance.price_per_hour
+    if price is None or price <= quoted:
+        return None
+    is_dearer = price > quoted * (1 + tolerance)
+    is_too_dear = most is not None and price > most + _ROUNDING
+    if not (is_dearer or is_too_dear):
         return None
     told, expected = shown(price), shown(quoted)
-    detail = f"The provider charges ${told:f}/h where the offer said ${expected:f}/h."
+    detail = f"The provider charges ${told:f}/h where the offer said ${expected:f}/h"
+    detail += f" and you said ${shown(most):f}/h at most." if most and is_too_dear else "."
     return Wrong(Reason.PRICE_CHANGED, detail)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from broker.decide import moves
 from broker.decide.boot import Wrong, judge_failure, judge_price, said_of
-from broker.model import Reason
+from broker.model import Criteria, Reason
 from providers.base import BootFailure, InstanceStatus
 from tests.builders import LATER, PROVISIONING, SENT, an_instance
 
@@ -65,6 +65,22 @@ def test_a_price_above_the_tolerance_is_wrong(price: str | None, is_wrong: bool)
     wrong = judge_price(PROVISIONING, SENT, instance, Decimal("0.05"))
 
     assert is_wrong == (wrong is not None and wrong.reason is Reason.PRICE_CHANGED)
+
+
+@pytest.mark.parametrize(
+    ("price", "is_wrong"), [("0.36", False), ("0.3607", False), ("0.3611", True), ("0.37", True)]
+)
+def test_no_tolerance_lifts_the_price_that_a_consumer_named(price: str, is_wrong: bool) -> None:
+    """Whoever says $0.36 at most pays no more; how it was rounded is no matter."""
+    criteria = Criteria(gpu_type="RTX 4090", max_price=Decimal("0.36"))
+    request = replace(PROVISIONING.request, offer_id=None, criteria=criteria)
+    session = replace(PROVISIONING, request=request)
+    instance = an_instance(price_per_hour=Decimal(price))
+    wrong = judge_price(session, SENT, instance, Decimal("0.05"))
+
+    assert is_wrong == (wrong is not None and wrong.reason is Reason.PRICE_CHANGED)
+    if wrong is not None:
+        assert wrong.detail.endswith("and you said $0.360000/h at most.")
 
 
 def test_a_machine_born_dead_is_recorded_and_to_be_destroyed_in_one_change() -> None:
