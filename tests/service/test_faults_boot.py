@@ -16,6 +16,7 @@ from tests.service.scenarios import (
     market,
     metric,
     offers,
+    run,
     running,
     warm_up,
 )
@@ -135,9 +136,13 @@ async def test_a_driver_that_comes_up_late_is_no_failure(broker: Broker) -> None
 async def test_the_next_machine_is_rented_when_the_last_one_is_proved_gone(
     broker: Broker,
 ) -> None:
-    """A machine that is not what was sold is replaced; two are never alive at the same time."""
+    """A machine that is not what was sold is replaced; two are never alive at the same time.
+
+    The key of the answer opens the one that stays.
+    """
     await broker.fault("wrong_gpu", "boot", times=2)
-    session = await running(broker, auto_retry=True)
+    _, body = await broker.rent(auto_retry=True)
+    session = await broker.until(body["session"]["id"], "running", "failed")
 
     tried = [(one["outcome"], one["reason"]) for one in session["attempts"]]
     assert [("failed", "wrong_gpu")] * 2 + [("running", None)] == tried
@@ -147,6 +152,7 @@ async def test_the_next_machine_is_rented_when_the_last_one_is_proved_gone(
         for first, second in pairwise(bills)
     )
     assert session["provider_instance_id"] == session["attempts"][2]["instance_id"]
+    assert "in" == await run(session, body["ssh_private_key"], "echo in")
     await assert_sound(broker, machines=1)
     await broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
     await assert_sound(broker)
@@ -205,9 +211,12 @@ async def test_a_list_that_fails_while_a_machine_boots_is_the_cause_at_its_deadl
 
 
 async def test_a_proof_that_comes_after_the_deletion_changes_nothing(broker: Broker) -> None:
-    """A login that is under way when the session is deleted does not make it run."""
+    """A login that is under way when the session is deleted does not make it run.
+
+    Nor does the machine that is missing then let another one be rented.
+    """
     await broker.fault("slow", "ssh", delay="1s")
-    _, body = await broker.rent()
+    _, body = await broker.rent(auto_retry=True)
 
     async def is_logging_in() -> bool:
         return "attempt.located" in kinds(await broker.events(body["session"]["id"]))
@@ -216,6 +225,7 @@ async def test_a_proof_that_comes_after_the_deletion_changes_nothing(broker: Bro
     status, _ = await broker.call("DELETE", f"/api/v1/sessions/{body['session']['id']}")
     session = await broker.session(body["session"]["id"])
     assert (200, "stopped", None) == (status, session["status"], session["running_at"])
+    assert 1 == len(await market(broker).statement(broker.parts.tools.now()))
     await assert_sound(broker)
 
 

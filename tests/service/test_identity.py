@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.conftest import Serve
+from tests.service.conftest import Serve, eventually
+from tests.service.scenarios import a_label, assert_sound, made, reconciled, running
 
 
 async def test_the_deployment_id_survives_the_loss_of_the_database(
@@ -38,6 +39,46 @@ async def test_a_broker_that_forgot_who_it_was_says_so(
     async with serve() as broker:
         assert {"ours": 0, "orphaned": 0, "foreign": 1} == await broker.machines()
     assert "cleanup-orphans --deployment" in caplog.text
+
+
+async def test_a_deployment_of_a_chosen_name_knows_its_machines(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """Its sessions stay, its orphans go; another deployment in the account touches neither."""
+    async with serve(lifecycle__deployment_id="prod-1") as broker:
+        session = await running(broker)
+        assert {"ours": 1, "orphaned": 0, "foreign": 0} == await broker.machines()
+    elsewhere = {"database__url": str(tmp_path / "other.db"), "data_dir": str(tmp_path)}
+    async with serve(
+        lifecycle__deployment_id="prod-2", lifecycle__orphan_grace_period="0s", **elsewhere
+    ) as broker:
+        await reconciled(broker, 4)
+        assert {"ours": 0, "orphaned": 0, "foreign": 1} == await broker.machines()
+    async with serve(lifecycle__deployment_id="prod-1") as broker:
+        await made(broker, a_label(broker))
+
+        async def is_alone() -> bool:
+            return {"ours": 1, "orphaned": 0, "foreign": 0} == await broker.machines()
+
+        await eventually(is_alone)
+        assert "running" == (await broker.session(session["id"]))["status"]
+        status, _ = await broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
+        assert 200 == status
+        await assert_sound(broker, unheld=1)
+
+
+async def test_the_key_of_a_consumer_is_written_nowhere(serve: Serve, tmp_path: Path) -> None:
+    """Neither the key nor the token of the answer, in any file."""
+    async with serve() as broker:
+        _, body = await broker.rent()
+        await broker.until(body["session"]["id"], "running")
+        seed = body["ssh_private_key"].splitlines()[4]
+        secrets = [text.encode() for text in (seed, body["session_token"])]
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert {"broker.db", "broker.db-wal"} <= {path.name for path in files}
+        assert [] == [
+            path for path in files if any(secret in path.read_bytes() for secret in secrets)
+        ]
 
 
 async def test_secrets_are_for_their_owner_alone(serve: Serve, tmp_path: Path) -> None:

@@ -232,6 +232,38 @@ async def test_the_next_attempt_begins_after_a_restart(serve: Serve) -> None:
         assert 2 == await bills(broker)
 
 
+async def test_a_market_that_fails_at_the_start_costs_no_session(serve: Serve) -> None:
+    """What ran runs on, what was on its way comes up, what was ending is destroyed.
+
+    No answer is no knowledge: nothing is ended, forgotten or rented again because of it.
+    """
+    async with serve() as broker:
+        ran, ending = await asyncio.gather(
+            running(broker, consumer_id="ran"), running(broker, consumer_id="ending")
+        )
+        await broker.fault("error", "destroy", times=FOR_EVER)
+        await broker.call("POST", f"/api/v1/sessions/{ending['id']}/done")
+        await broker.fault("slow", "boot", delay="1s")
+        _, boots = await broker.rent(consumer_id="boots")
+        await broker.fault("error", "list", times=FOR_EVER)
+        await broker.fault("reply_lost", "create")
+        _, unknown = await broker.rent(consumer_id="unknown")
+    failing = {"list": 8, "get": 3, "destroy": 2}
+    faults = [
+        {"fault": "error", "operation": operation, "times": times}
+        for operation, times in failing.items()
+    ]
+    async with serve(providers__simulator__faults=faults) as broker:
+        for body in (boots, unknown):
+            session = await broker.until(body["session"]["id"], "running", "failed")
+            assert ("running", 1) == (session["status"], len(session["attempts"]))
+        over = await ended(broker, ending["id"])
+        assert ("stopped", "done") == (over["status"], over["status_reason"])
+        assert "running" == (await broker.session(ran["id"]))["status"]
+        await assert_sound(broker, machines=3)
+        assert 4 == await bills(broker)
+
+
 async def test_a_lease_that_ended_meanwhile_is_over_at_the_start(serve: Serve) -> None:
     """The end was due at its instant, not at the restart."""
     async with serve(**UNHURRIED) as broker:

@@ -11,9 +11,11 @@ import pytest
 
 from broker.clock import utcnow
 from broker.model import Change
+from providers.label import Label, parse_label
 from providers.simulator.home import FOLDER
 from tests.service.conftest import Broker, Serve, eventually
 from tests.service.scenarios import (
+    FOR_EVER,
     a_label,
     assert_sound,
     ended,
@@ -45,6 +47,13 @@ async def watch_idleness(broker: Broker, session_id: str, threshold: timedelta) 
             replace(session, request=replace(session.request, idle_threshold=threshold)),
         ),
     )
+
+
+def _label(broker: Broker) -> Label:
+    """The label of a session that no database knows."""
+    label = parse_label(a_label(broker))
+    assert label is not None
+    return label
 
 
 def disk(broker: Broker, session: Any) -> Path:
@@ -238,6 +247,24 @@ async def test_an_orphan_is_destroyed_after_the_grace_and_a_stranger_is_left_alo
     await reconciled(broker)
     assert strangers == await alive(broker)
     assert {"ours": 0, "orphaned": 0, "foreign": 3} == await broker.machines()
+
+
+async def test_an_orphan_that_is_not_destroyed_holds_up_no_other(broker: Broker) -> None:
+    """Each is destroyed by itself."""
+    labels = {name: str(replace(_label(broker), session_id=f"sess-{name * 12}")) for name in "ab"}
+    await broker.fault("error", "destroy", times=FOR_EVER, session_id=f"sess-{'a' * 12}")
+    orphans = {name: await made(broker, label) for name, label in labels.items()}
+
+    async def is_alone() -> bool:
+        return {orphans["a"]} == await alive(broker)
+
+    await eventually(is_alone)
+    await broker.call("DELETE", "/simulator/faults")
+
+    async def are_gone() -> bool:
+        return not await alive(broker)
+
+    await eventually(are_gone)
 
 
 async def test_a_second_machine_of_a_live_session_is_destroyed(broker: Broker) -> None:
