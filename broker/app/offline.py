@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +27,11 @@ from providers.label import deployment_part, parse_label
 
 TEARDOWN_PATIENCE = timedelta(seconds=60)
 """How long a sweep without a server waits for the ends that it began."""
+
+PROOF_PATIENCE = timedelta(seconds=30)
+"""How long the cleaning of an account waits until a machine that it destroyed is gone."""
+
+_BETWEEN_LOOKS = timedelta(seconds=1)
 
 
 async def sweep_once(settings: Settings, *, dry_run: bool) -> SweepReport:
@@ -144,19 +151,46 @@ async def _clean(
         row = CleanupRow(provider.name, instance, judgement, now - since if since else None)
         is_doomed = execute and judgement.verdict is Verdict.ORPHANED
         rows.append(await _destroyed(provider, row) if is_doomed else row)
-    return rows
+    return await asyncio.gather(*(_proved(provider, row) for row in rows))
 
 
 async def _destroyed(provider: Provider, row: CleanupRow) -> CleanupRow:
     problem = None
     try:
-        with effect(Effect.DESTROY):
+        with suppress(NotFound), effect(Effect.DESTROY):
             await provider.destroy(row.instance.id)
-    except NotFound:
-        problem = None
     except ProviderError as error:
         problem = f"Destroying failed: {error}"
-    return CleanupRow(row.provider, row.instance, row.judgement, row.age, problem is None, problem)
+    return replace(row, destroyed=problem is None, problem=problem)
+
+
+async def _proved(provider: Provider, row: CleanupRow) -> CleanupRow:
+    """`row`, as destroyed only where its provider says that the machine is gone."""
+    if not row.destroyed:
+        return row
+    left = PROOF_PATIENCE
+    while (problem := await _what_is_left(provider, row.instance.id)) and left > timedelta(0):
+        await asyncio.sleep(_BETWEEN_LOOKS.total_seconds())
+        left -= _BETWEEN_LOOKS
+    return replace(row, destroyed=problem is None, problem=problem)
+
+
+async def _what_is_left(provider: Provider, instance_id: str) -> str | None:
+    """None where nothing is left of an instance whose destruction was accepted."""
+    try:
+        if provider.capabilities.direct_proof:
+            with effect(Effect.GET):
+                await provider.get(instance_id)
+        else:
+            with effect(Effect.LIST_INSTANCES):
+                instances = await provider.list_instances()
+            if all(instance.id != instance_id for instance in instances):
+                return None
+    except NotFound:
+        return None
+    except ProviderError as error:
+        return f"Destroying was accepted; whether the machine is gone cannot be seen: {error}"
+    return "Destroying was accepted, and the machine is still there."
 
 
 async def _records(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,14 +108,23 @@ def cleanup_orphans(
 
     report = run(clean_up(settings, execute=execute, force=force, provider=provider)).present()
     show_report(report, output, _print_machines)
-    _fail_if_incomplete(report)
+    _fail_if_incomplete(report, _left_alive(report) if execute else ())
 
 
-def _fail_if_incomplete(report: Body) -> None:
+def _fail_if_incomplete(report: Body, left: Iterable[str] = ()) -> None:
     """Whoever runs this from a timer must learn that it has to run again."""
     unlisted = [f"{name} cannot be listed: {why}" for name, why in report["unlisted"].items()]
-    if unlisted:
-        raise CommandFailed("; ".join(unlisted))
+    if troubles := [*unlisted, *left]:
+        raise CommandFailed("; ".join(troubles))
+
+
+def _left_alive(report: Body) -> list[str]:
+    """What should have been destroyed and is not."""
+    return [
+        f"Machine {row['instance_id']} of {row['provider']}: {row['why']}"
+        for row in report["machines"]
+        if row["verdict"] == "orphaned" and not row["destroyed"]
+    ]
 
 
 def _print_actions(report: Body) -> None:

@@ -103,7 +103,10 @@ def test_serve_stops_on_sigterm_and_keeps_what_was_rented(apart: CommandLine) ->
 
 
 def test_a_machine_whose_database_is_lost_is_cleaned_up(apart: CommandLine) -> None:
-    """Shown first, destroyed when told, and then there is nothing left."""
+    """Shown first, destroyed when told, and then there is nothing left.
+
+    Where one is left the exit code tells it.
+    """
     with serving(apart):
         apart.ask(*RENT)
     for file in Path(apart.database).parent.glob("gpu-broker.db*"):
@@ -111,10 +114,15 @@ def test_a_machine_whose_database_is_lost_is_cleaned_up(apart: CommandLine) -> N
     arguments = ("cleanup-orphans", "--simulate", "--database", apart.database)
 
     shown = apart.ask(*arguments, "--force")["machines"]
+    failing = json.dumps([{"fault": "error", "operation": "destroy", "times": 1}])
+    unserved = CommandLine(apart.folder, {**apart.environment, "SIMULATOR_FAULTS": failing})
+    failed = unserved.run(*arguments, "--force", "--execute")
     destroyed = apart.ask(*arguments, "--force", "--execute")["machines"]
     left = apart.succeed(*arguments)
 
     assert [(row["verdict"], row["destroyed"]) for row in shown] == [("orphaned", False)]
+    assert failed.returncode == 1
+    assert "Destroying failed" in failed.stderr
     assert [(row["verdict"], row["destroyed"]) for row in destroyed] == [("orphaned", True)]
     assert left == "No machine carries a label of a gpu-broker.\n"
 
