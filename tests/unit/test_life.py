@@ -42,6 +42,8 @@ class Life:
         assert not self.session.is_final
         self.session = change.session
         if change.attempt is not None:
+            before = self.attempts.get(change.attempt.n, change.attempt).instance_id
+            assert before in {None, change.attempt.instance_id}, "a machine's name stays"
             self.attempts[change.attempt.n] = change.attempt
         if change.accrual is not None:
             self.meters[change.accrual.attempt] = change.accrual

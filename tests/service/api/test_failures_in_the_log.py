@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from broker.api.middleware import middlewares
 from broker.errors import Conflict, StoreFailed
-from tests.service.conftest import Broker
+from tests.service.conftest import Broker, Serve
 
 MIDDLEWARE = "broker.api.middleware"
 
@@ -50,6 +50,31 @@ async def test_what_a_marketplace_fails_at_is_a_warning(
     assert (status, code) == (answered, body["code"])
     assert [(logging.WARNING, body["request_id"], code)] == told(caplog)
     assert body["error"] in caplog.text
+
+
+async def test_a_marketplace_that_cannot_be_reached_shows_no_credential(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither in an answer nor in a line of the log, whatever masks those."""
+    caplog.set_level(logging.DEBUG)
+    secrets = {
+        "providers__vastai__api_key": "2f71d0c6",
+        "providers__tensordock__api_token": "q8Zt5VxKp2LmN7wRb3Yc",
+        "providers__tensordock__auth_id": "b52e91aa-77c0-4d1f",
+    }
+    nowhere = {
+        f"providers__{name}__{key}": value
+        for name in ("vastai", "tensordock")
+        for key, value in {"api_url": "http://127.0.0.1:9/v2", "pace": 0}.items()
+    }
+    paths = ["inventory", "inventory?provider=tensordock", "inventory?provider=vastai"]
+    paths += ["providers", "providers/tensordock/instances", "templates", "gpus"]
+    async with serve(providers__simulator__enabled=False, **secrets, **nowhere) as broker:
+        answers = [await broker.call("GET", f"/api/v1/{path}") for path in paths]
+        answers.append(await broker.rent())
+    assert [503] * 3 == [status for status, _ in answers[:3]]
+    assert "cannot be reached" in f"{answers}"
+    assert [] == [one for one in secrets.values() if one in f"{answers}{caplog.text}"]
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ async def test_a_machine_that_the_list_misses_and_one_answer_denies_is_kept(
 async def test_a_machine_with_a_watchdog_knows_its_deadline_and_learns_the_next(
     broker: Broker, wire: VastWire
 ) -> None:
-    """Its own switch reads the file that the broker rewrites."""
+    """Its own switch reads the file that the broker rewrites. The account's key is not there."""
     status, body = await rent(broker, watchdog=True)
     assert 201 == status, body
     session = await broker.until(body["session"]["id"], "running", "failed")
@@ -117,3 +117,7 @@ async def test_a_machine_with_a_watchdog_knows_its_deadline_and_learns_the_next(
 
         await eventually(is_told)
     assert 1 == len(wire.instances())
+    (creation,) = calls_of(wire, Operation.CREATE)
+    surroundings = await run(session, body["ssh_private_key"], "env; cat ~/.ssh/* /proc/1/environ")
+    assert creation
+    assert wire.api_key not in f"{creation}{surroundings}"
