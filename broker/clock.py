@@ -25,7 +25,10 @@ class JumpListener(Protocol):
 
 
 class Clock:
-    """A wall clock that is watched for jumps by whoever reads it, and a steady one beside it."""
+    """A wall clock that is watched for jumps by whoever reads it, and a steady one beside it.
+
+    It belongs to the thread of the event loop, in which its listeners are told.
+    """
 
     def __init__(self, wall: Callable[[], datetime], passed: Callable[[], float]) -> None:
         """`wall` tells the time, and `passed` the seconds that have passed: it never jumps."""

@@ -188,7 +188,7 @@ class Metrics:
         )
         self._leaked_seconds = Counter(
             "gpu_leaked_machine_seconds_total",
-            "Time that machines lived beyond the promised bound, as far as this process knows.",
+            "Time that machines lived beyond the promised bound while this process ran.",
             ["provider"],
             registry=registry,
         )

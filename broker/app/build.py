@@ -102,7 +102,8 @@ async def built(
         deployment = await ensure_deployment(store, settings.data_dir, lifecycle.deployment_id)
         part = deployment_part(deployment.id)
         clock = Clock(now, asyncio.get_running_loop().time)
-        providers, metrics, doors = await _accounts(settings, store, adapters, clock.now)
+        # Adapters may ask for the time in other threads; the clock tells of jumps in this one.
+        providers, metrics, doors = await _accounts(settings, store, adapters, now)
         tools = _tools(settings, store, doors, metrics, part, clock)
         for close in _closers(tools):
             stack.push_async_callback(close)
@@ -114,8 +115,6 @@ async def built(
         rekeying = Rekeying(tools, ssh, authorized, access)
         workers = Workers(store, _actions(tools, ssh, authorized))
         stack.push_async_callback(workers.close)
-        idle = IdleWatch(tools, workers, access)
-        clock.listen(idle)
         yield Parts(
             settings=settings,
             clock=clock,
@@ -132,7 +131,7 @@ async def built(
             authorized=authorized,
             watchdogs=Watchdogs(tools, access),
             accounts=Accounts(tools, CONSOLES),
-            idle=idle,
+            idle=IdleWatch(tools, workers, access),
             sweeper=Sweeper(tools, workers, await _policy(settings, store, part), metrics),
         )
 
@@ -182,8 +181,7 @@ def _tools(
         templates=Templates(doors, now=clock.steady),
         keyring=keyring,
         rules=_rules(settings, deployment),
-        now=now,
-        steady=clock.steady,
+        clock=clock,
     )
 
 

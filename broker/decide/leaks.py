@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from broker.decide.jumps import begun_steadily
@@ -31,9 +31,10 @@ class Machine:
 class Leaks:
     """What was counted so far in this process. Instants are of its steady clock."""
 
+    counted_until: datetime
+    """All of it, from the beginning of the process."""
     since: Mapping[Machine, datetime] = field(default_factory=dict)
     """Machine that should be gone -> since when it should."""
-    counted_until: datetime | None = None
 
 
 def unwanted(watches: Iterable[Watch], now: datetime) -> dict[Machine, datetime]:
@@ -59,17 +60,20 @@ def count_leaks(
     """What was counted by now, and what is to be added for each provider.
 
     `due` are the machines of sessions, by the wall clock; `overdue` the orphans and when each of
-    them had to be gone, by the steady one. `now` and `steady` are the same instant. What is seen
-    for the first time is counted from its beginning, also where the broker was down since then.
+    them had to be gone, by the steady one. `now` and `steady` are the same instant. Only what lies
+    between the looks is counted: neither the time of an earlier process nor that of a jump.
     """
     since = begun_steadily(before.since, due, now, steady) | dict(overdue)
     leaked: dict[str, timedelta] = defaultdict(timedelta)
     for machine, instant in since.items():
-        begin = instant + REACTION
-        if before.counted_until is not None and machine in before.since:
-            begin = max(begin, before.counted_until)
+        begin = max(instant + REACTION, before.counted_until)
         leaked[machine.provider] += max(steady - begin, timedelta())
-    return Leaks(since, steady), dict(leaked)
+    return Leaks(max(steady, before.counted_until), since), dict(leaked)
+
+
+def forgiven(counted: Leaks, steady: datetime) -> Leaks:
+    """What was counted, with nothing more to come before there was time to react."""
+    return replace(counted, counted_until=max(counted.counted_until, steady + REACTION))
 
 
 def _unwanted_since(watch: Watch, now: datetime) -> datetime | None:

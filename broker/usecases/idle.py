@@ -36,6 +36,7 @@ class IdleWatch:
 
     def __init__(self, tools: Tools, workers: Workers, access: ManagedAccess) -> None:
         self._tools = tools
+        tools.clock.listen(self)
         self._workers = workers
         self._access = access
         self._states: dict[str, IdleState] = {}
@@ -108,7 +109,7 @@ class IdleWatch:
         before = self._states.get(session.id, IdleState())
         state = observe(before, reading, longest_gap=self._interval(session) * _GAP)
         self._states[session.id] = state
-        now = self._tools.now()
+        now = reading.at
         if state.since != session.idle_since:
             session = await self._tools.journal.apply(
                 session.id,

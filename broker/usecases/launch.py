@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
 from broker import errors
+from broker.clock import Clock
 from broker.decide import moves
 from broker.decide.boot import judge_failure
 from broker.decide.funds import Purse
@@ -62,10 +63,15 @@ class Tools:
     templates: Templates
     keyring: Keyring
     rules: Rules
-    now: Callable[[], datetime]
-    """The present instant: for what is promised, and for what is written down."""
-    steady: Callable[[], datetime]
-    """An instant of a clock that never jumps: for how long something lasts in this process."""
+    clock: Clock
+
+    def now(self) -> datetime:
+        """The present instant: for what is promised, and for what is written down."""
+        return self.clock.now()
+
+    def steady(self) -> datetime:
+        """An instant of a clock that never jumps: for how long something lasts in this process."""
+        return self.clock.steady()
 
 
 def first_attempt(session: Session, rules: Rules) -> Attempt:

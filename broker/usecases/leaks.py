@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from broker.decide.leaks import Leaks, Machine, count_leaks, unwanted
+from broker.decide.leaks import Leaks, Machine, count_leaks, forgiven, unwanted
 from broker.decide.plan import Memory
 from broker.model import Watch
 from broker.usecases.launch import Tools
@@ -24,7 +24,12 @@ class LeakMeter:
     def __init__(self, tools: Tools, listener: LeakListener) -> None:
         self._tools = tools
         self._listener = listener
-        self._counted = Leaks()
+        self._counted = Leaks(tools.steady())
+        tools.clock.listen(self)
+
+    def clock_jumped(self, _by: timedelta, _now: datetime) -> None:
+        """A clock tells of every jump: what is due of a sudden is destroyed from now on."""
+        self._counted = forgiven(self._counted, self._tools.steady())
 
     def look(self, watches: Iterable[Watch], memories: Mapping[str, Memory]) -> None:
         """Count until now, from the sessions that are not final and what is known of orphans."""

@@ -41,7 +41,7 @@ class _Seen:
     """What this process has seen of an instance that is to be gone."""
 
     accepted_at: datetime | None = None
-    """The first acceptance of its destruction."""
+    """The first acceptance of its destruction, by the steady clock."""
     ignored: int = 0
     """Acceptances that had no effect."""
     status: InstanceStatus | None = None
@@ -138,9 +138,9 @@ class Teardown:
         """Write down the acceptance, and notice where the earlier ones had no effect."""
         journal = self._tools.journal
         now = self._tools.now()
-        seen.accepted_at = seen.accepted_at or now
+        seen.accepted_at = seen.accepted_at or self._tools.steady()
         settle = self._tools.doors[attempt.offer.provider].capabilities.settle
-        is_ignored = seen.is_up and now - seen.accepted_at >= settle
+        is_ignored = seen.is_up and self._tools.steady() - seen.accepted_at >= settle
         if attempt.destroy_accepted_at is None:
             await journal.apply(session.id, lambda s, a: moves.destroying(s, a, now))
         elif seen.is_up:

@@ -68,12 +68,13 @@ class Simulated:
 
     async def until(self, session_id: str, *statuses: Status, **longest: float) -> Session:
         """The session as soon as it has one of these statuses: within 20 minutes, or `longest`."""
-        patience = timedelta(**longest or {"minutes": 20})
-        give_up_at = self.time.true_now() + patience
-        while (session := await self.session(session_id)).status not in statuses:
-            assert self.time.true_now() < give_up_at, (session, await self.events(session_id))
-            await self.time.pass_by(seconds=_BETWEEN_LOOKS)
-        return session
+        patience = timedelta(**longest or {"minutes": 20}).total_seconds()
+        with self.parts.tools.journal.watch(session_id) as changes:
+            session = await self.session(session_id)
+            if session.status not in statuses:
+                found = await changes.until(lambda c: c.session.status in statuses, patience)
+                assert found, (await self.session(session_id), await self.events(session_id))
+        return await self.session(session_id)
 
     async def events(self, session_id: str | None = None) -> list[Event]:
         """What happened, to one session or to anything, oldest first."""

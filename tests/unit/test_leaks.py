@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from broker.decide.leaks import REACTION, Leaks, Machine, count_leaks, unwanted
+from broker.decide.leaks import REACTION, Leaks, Machine, count_leaks, forgiven, unwanted
 from broker.model import Reason, Status, Wanted, Watch
 from tests.builders import NOW, a_watch
 
@@ -39,7 +39,7 @@ def test_a_machine_is_unwanted_from_the_end_until_its_destruction_is_accepted(
 
 def test_a_leak_grows_from_look_to_look() -> None:
     """What was counted once is not counted again, and the reaction is free."""
-    counted, leaked = Leaks(), []
+    counted, leaked = Leaks(NOW), []
     for seconds in (0, 1, 5, 10, 10, 3600):
         steady = NOW + timedelta(seconds=seconds)
         counted, found = count_leaks(counted, {MACHINE: NOW}, {}, steady, steady)
@@ -48,18 +48,28 @@ def test_a_leak_grows_from_look_to_look() -> None:
     assert [0, 0, 3, 5, 0, 3590] == leaked
 
 
-def test_what_is_seen_late_is_counted_from_its_beginning() -> None:
-    """A broker that was down knows what it has missed."""
-    _, leaked = count_leaks(Leaks(), {MACHINE: NOW - timedelta(hours=1)}, {}, NOW, NOW)
+def test_the_time_before_the_process_began_is_not_counted() -> None:
+    """Nobody knows how much of it an earlier process has counted."""
+    counted, leaked = count_leaks(Leaks(NOW), {MACHINE: NOW - timedelta(hours=1)}, {}, NOW, NOW)
+    assert {"simulator": timedelta()} == leaked
 
-    assert {"simulator": timedelta(hours=1) - REACTION} == leaked
+    later = NOW + LATER
+    _, leaked = count_leaks(counted, {MACHINE: NOW - timedelta(hours=1)}, {}, later, later)
+    assert {"simulator": LATER} == leaked
 
 
 def test_a_jump_of_the_wall_clock_is_no_leak() -> None:
-    """What is counted goes by the steady clock once it is known."""
-    counted, _ = count_leaks(Leaks(), {MACHINE: NOW}, {}, NOW, NOW)
-    _, leaked = count_leaks(counted, {MACHINE: NOW}, {}, NOW + timedelta(hours=5), NOW + LATER)
+    """An end that was due long ago of a sudden, and one that was due before."""
+    late, jumped = NOW + LATER, NOW + timedelta(hours=5)
+    counted, _ = count_leaks(Leaks(NOW), {MACHINE: NOW}, {}, NOW, NOW)
+    _, leaked = count_leaks(counted, {MACHINE: NOW}, {}, jumped, late)
+    assert {"simulator": LATER - REACTION} == leaked
 
+    counted = forgiven(Leaks(NOW), late)
+    due = {MACHINE: NOW + timedelta(hours=1)}
+    counted, leaked = count_leaks(counted, due, {}, jumped, late)
+    assert {"simulator": timedelta()} == leaked
+    _, leaked = count_leaks(counted, due, {}, jumped + LATER, late + LATER)
     assert {"simulator": LATER - REACTION} == leaked
 
 
@@ -68,7 +78,9 @@ def test_orphans_leak_like_machines_of_sessions() -> None:
     orphan = Machine("vastai", "i-2")
     future = Machine("vastai", "i-3")
     overdue = {orphan: NOW - LATER, future: NOW + LATER}
-    counted, leaked = count_leaks(Leaks(), {MACHINE: NOW}, overdue, NOW, NOW)
+    counted, leaked = count_leaks(
+        Leaks(NOW - timedelta(hours=1)), {MACHINE: NOW}, overdue, NOW, NOW
+    )
     assert {"simulator": timedelta(), "vastai": LATER - REACTION} == leaked
 
     _, leaked = count_leaks(counted, {}, {}, NOW + LATER, NOW + LATER)

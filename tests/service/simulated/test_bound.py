@@ -153,7 +153,7 @@ def test_a_provider_that_was_down_for_an_hour_loses_its_machines_when_it_recover
 def test_a_broker_that_was_down_destroys_what_is_over_when_it_starts(
     time: SimulatedTime, tmp_path: Path
 ) -> None:
-    """It waits for no marketplace that does not answer, and meters what was missed."""
+    """It waits for no marketplace that does not answer."""
 
     async def rent() -> Session:
         async with simulated_broker(time, tmp_path) as broker:
