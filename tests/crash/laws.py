@@ -21,7 +21,7 @@ from tests.crash.lives import Doomed
 from tests.waiting import wait_until
 
 FINAL = {"stopped", "failed"}
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds in which a broker must have put everything in order after its start."""
 _A_SECOND = Decimal(1) / 3600
 _ROUNDING = Decimal("0.000001")

@@ -18,7 +18,7 @@ _SETTINGS = {
     "INVENTORY_CACHE_TTL": "1s",
     "DEPLOYMENT_ID": DEPLOYMENT,
 }
-_PATIENCE = 90.0
+_PATIENCE = 180.0
 """Seconds in which a scenario must have come to the point."""
 
 

@@ -281,6 +281,22 @@ MORE: Mapping[str, tuple[Effect, Scenario]] = {
         Scenario(nothing, before=rent_behind),
     ),
     "a failed boot": (Effect.GONE, Scenario(rent_with(Fault("error", "boot"), auto_retry=True))),
+    "the second death in a creation": (
+        Effect.ACCEPT,
+        Scenario(nothing, earlier=EarlierLife(Effect.CREATE, Moment.AFTER, rent)),
+    ),
+    "the second death in a verification": (
+        Effect.VERIFY,
+        Scenario(nothing, earlier=EarlierLife(Effect.ACCEPT, Moment.AFTER, rent)),
+    ),
+    "the second death in an end": (
+        Effect.GONE,
+        Scenario(nothing, earlier=EarlierLife(Effect.DESTROY, Moment.AFTER, end)),
+    ),
+    "the second death before an end": (
+        Effect.DESTROY,
+        Scenario(nothing, earlier=EarlierLife(Effect.ASK_TO_DESTROY, Moment.AFTER, end)),
+    ),
     "a start with a session": (
         Effect.SAVE_SIGHTINGS,
         Scenario(nothing, earlier=_RUNNING_BEFORE),
