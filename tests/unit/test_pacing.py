@@ -109,7 +109,7 @@ async def test_a_destruction_has_an_interval_of_its_own() -> None:
 async def test_who_gives_up_takes_no_start_away() -> None:
     """Many may lose patience in front of a call: it starts as if they had never come."""
     pacer, started, end = (
-        paced(other=Lane(timedelta(milliseconds=20), 9)),
+        paced(other=Lane(timedelta(milliseconds=500), 9)),
         list[int](),
         asyncio.Event(),
     )
