@@ -27,6 +27,7 @@ from bench.storm.consumers import Crowd
 from bench.storm.markets import Markets, open_markets
 from bench.storm.records import Records, read
 from bench.storm.report import Outcome, figures
+from bench.storm.starving import watch_cores
 from bench.storm.target import Target
 from bench.storm.troubles import Troubles
 from bench.storm.weather import Weather
@@ -50,11 +51,13 @@ async def run(minutes: float, seed: int, folder: Path) -> Outcome:
         weather = Weather(target, markets, troubles, random.Random(chance.random()))
         key = generate(KeyType.ED25519, "chaos").public_line
         crowd = Crowd(target.url, key, random.Random(chance.random()), utcnow)
+        watching = asyncio.create_task(watch_cores(target, troubles))
         try:
             await target.start()
             await _rage(minutes, target, weather, markets, crowd)
             return await _rest(target, weather, markets, crowd, troubles)
         finally:
+            watching.cancel()
             await target.close()
 
 
@@ -98,6 +101,7 @@ async def _rest(
             *(f"{one.provider} {one.label} is left" for one in markets.alive()),
         ]
     )
+    troubles.end_all()
     evidence = Evidence(
         records(), markets.machines(), crowd.all, troubles.all, target.shifts, utcnow()
     )

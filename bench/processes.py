@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 _KIB_PER_MB = 1024
+_NANOSECONDS = 1_000_000_000
 _FIELDS_BEFORE_TIMES = 11
 """Of `/proc/PID/stat`, after the name of the program."""
 
@@ -24,6 +25,15 @@ def cpu_seconds(pid: int) -> float:
     _, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     user, system = rest.split()[_FIELDS_BEFORE_TIMES:][:2]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def waited_seconds(pid: int) -> float:
+    """How long the main thread has waited for a core so far; 0 where the system does not tell."""
+    try:
+        _, waited, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    except (OSError, ValueError):
+        return 0.0
+    return int(waited) / _NANOSECONDS
 
 
 def children(pid: int) -> list[int]:

@@ -13,16 +13,21 @@ from bench.storm.consumers import Consumer
 from bench.storm.markets import Machine
 from bench.storm.records import Records, Row
 from bench.storm.target import SETTINGS
-from bench.storm.troubles import DATABASE_TROUBLES, Trouble, latest
+from bench.storm.troubles import DATABASE_TROUBLES, LIES, STARVED, Trouble, latest
 from broker.config.quantities import parse_duration
 
 _BOUND = timedelta(seconds=2)
 """From an end's being due to the call that destroys its machine."""
+_STARVATION = timedelta(seconds=15)
+"""How much longer everything may take on a computer that is busy with something else."""
 _INTERVAL = parse_duration(SETTINGS["RECONCILIATION_INTERVAL"])
 _GRACE = parse_duration(SETTINGS["ORPHAN_GRACE_PERIOD"])
 _SECOND = timedelta(seconds=1)
 _DATABASE_PATIENCE = timedelta(seconds=10)
 """How long a request may have waited for the database."""
+_LIE = timedelta(seconds=5)
+"""How long ago a marketplace may have said the first of two things that are not so."""
+_FINAL = {"stopped", "failed"}
 _BY_TIME = {"expired", "hard_maximum"}
 _BY_CONSUMER = {"done", "deleted"}
 _NOT_TO_BE_HAD = {"offer_gone", "provider_refused"}
@@ -48,6 +53,8 @@ class Findings:
     leaked_seconds: float
     leaks: Sequence[str]
     double_rentals: Sequence[str]
+    early_ends: Sequence[str]
+    """Sessions that were final while their machines lived."""
     wrong_ends: Sequence[str]
     cost_differences: Sequence[str]
     answers: Sequence[str]
@@ -79,6 +86,7 @@ class Judge:
             leaked_seconds=sum(seconds for seconds, _ in leaks),
             leaks=[text for _, text in leaks],
             double_rentals=list(self._double_rentals()),
+            early_ends=list(self._early_ends()),
             wrong_ends=list(self._wrong_ends()),
             cost_differences=list(self._cost_differences()),
             answers=list(self._answers()),
@@ -161,6 +169,25 @@ class Judge:
                 if first.gone_at is None or first.gone_at > second.created_at:
                     yield f"{first.label} lived until {first.gone_at}, {second.label} was made"
 
+    def _early_ends(self) -> Iterator[str]:
+        for machine in self._given.machines:
+            session = self._sessions.get(machine.session_id)
+            if session is None or session["status"] not in _FINAL:
+                continue
+            # A machine whose creation nobody heard of may turn up after its session.
+            is_known = self._attempts.get(machine.label, {}).get("instance_id") == machine.id
+            final_at = self._clock.written_at(session["stopped_at"], machine.created_at)
+            gone_at = machine.gone_at or self._given.now
+            if not is_known or final_at is None or gone_at <= final_at:
+                continue
+            kinds = {
+                one.kind
+                for one in self._given.troubles
+                if one.concerns(machine.provider) and one.overlaps(final_at - _LIE, final_at)
+            }
+            if not kinds & LIES:
+                yield f"{machine.provider} {machine.label}: {final_at:%T.%f}, gone {gone_at:%T.%f}"
+
     def _wrong_ends(self) -> Iterator[str]:
         last = {one.session_id: one for one in self._given.machines}
         for session_id, session in self._sessions.items():
@@ -237,7 +264,12 @@ class Judge:
 
 
 def _latest(due: datetime, troubles: Sequence[Trouble]) -> datetime | None:
-    return latest(due, troubles, bound=_BOUND, recovery=_BOUND + _INTERVAL)
+    broken = [one for one in troubles if one.kind != STARVED]
+    by = latest(due, broken, bound=_BOUND, recovery=_BOUND + _INTERVAL)
+    is_starved = by is not None and any(
+        one.kind == STARVED and one.overlaps(due, by) for one in troubles
+    )
+    return by + _STARVATION if by and is_starved else by
 
 
 def disagreements(records: Records, alive: Sequence[Machine]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bench.figures import Figure, count, seconds
 from bench.storm.audit import Evidence, Findings
+from bench.storm.troubles import STARVED
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Outcome:
         kinds = {
             "leaked": found.leaks,
             "rented twice": found.double_rentals,
+            "final while its machine lived": found.early_ends,
             "wrong end": found.wrong_ends,
             "cost": found.cost_differences,
             "no rest": self.unrest,
@@ -70,6 +72,7 @@ def figures(outcome: Outcome, seed: int) -> list[Figure]:
         *(count(f"sessions {name}", number) for name, number in ends),
         *(count(f"fault: {name}", number) for name, number in sorted(outcome.faults.items())),
         count("starts", sum(one.kind == "down" for one in evidence.troubles)),
+        Figure("time without a core to run on", f"{_starved(evidence):.0f} s"),
         count("machines judged", found.judged),
         count("undisturbed", found.undisturbed),
         seconds("latest destroy call after an undisturbed end", found.latest_call),
@@ -80,6 +83,7 @@ def figures(outcome: Outcome, seed: int) -> list[Figure]:
             found.leaked_seconds == 0,
         ),
         count("double rentals", len(found.double_rentals), 0),
+        count("sessions final while their machines lived", len(found.early_ends), 0),
         count("wrong ends", len(found.wrong_ends), 0),
         count("machines of others touched", len(outcome.foreign), 0),
         count("rows and machines that do not agree", len(outcome.unrest), 0),
@@ -88,3 +92,11 @@ def figures(outcome: Outcome, seed: int) -> list[Figure]:
         count("brokers that ended by themselves", len(outcome.deaths), 0),
         count("answers with status 500", len(found.answers), 0),
     ]
+
+
+def _starved(evidence: Evidence) -> float:
+    """Seconds for which the computer was busy with something else."""
+    spans = (
+        (one.ends or evidence.now) - one.begins for one in evidence.troubles if one.kind == STARVED
+    )
+    return sum(span.total_seconds() for span in spans)

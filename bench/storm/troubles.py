@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 FULL_DISK, LOCKED, SLOW = "full disk", "locked database", "slow database"
+STARVED = "no core to run on"
+LIES = frozenset({"empty_list", "partial_list", "answer", "null_instance"})
+"""What a marketplace says although it is not so."""
 DATABASE_TROUBLES = frozenset({FULL_DISK, LOCKED, SLOW})
 
 
@@ -50,6 +53,11 @@ class Troubles:
     def strike(self, kind: str, provider: str | None = None) -> None:
         """Note something that takes no time."""
         self.end(self.begin(kind, provider))
+
+    def end_all(self) -> None:
+        """Note that everything works that did not yet."""
+        for one in self.all:
+            one.ends = one.ends or self.now()
 
     def between(
         self, begin: datetime, end: datetime, provider: str | None = None
