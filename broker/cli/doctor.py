@@ -124,15 +124,22 @@ def _folder(data_dir: Path) -> Finding:
 def _database(path: Path) -> Finding:
     import sqlite3  # noqa: PLC0415 - keeps `--help` quick
 
+    from broker.errors import StartupError  # noqa: PLC0415
+    from broker.store.soundness import check, refusing  # noqa: PLC0415
+
     if not path.exists():
         return Finding(OK, "database", f"{path} does not exist yet; `serve` makes it")
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        with (
+            refusing(path),
+            closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection,
+        ):
+            check(connection, path)
             (sessions,) = connection.execute("SELECT count(*) FROM sessions").fetchone()
-    except sqlite3.Error as error:
-        remedy = "Is it a gpu-broker's database, and may this user read it?"
-        return Finding(FAIL, "database", f"{path}: {error}", remedy)
-    return Finding(OK, "database", f"{path} can be read: {sessions} sessions")
+    except StartupError as error:
+        what, _, remedy = str(error).partition("; ")
+        return Finding(FAIL, "database", what, f"{remedy[:1].upper()}{remedy[1:]}")
+    return Finding(OK, "database", f"{path} is sound: {sessions} sessions")
 
 
 def _holder_url(settings: Settings) -> str | None:

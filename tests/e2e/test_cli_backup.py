@@ -139,6 +139,9 @@ def test_a_broker_does_not_start_on_a_damaged_database(
     assert "Traceback" not in refused.stderr
     assert str(database) in refused.stderr.splitlines()[-1]
     assert damaged == database.read_bytes()
+    looked_at = apart.run("doctor", "--simulate", "--database", apart.database)
+    assert 1 == looked_at.returncode
+    assert "gpu-broker restore FILE" in " ".join(looked_at.stdout.split())
     apart.succeed("restore", str(copy), "--database", apart.database)
     with serving(apart):
         assert 1 == len(apart.ask("sessions", "list")["sessions"])
