@@ -45,7 +45,7 @@ async def live_through_everything(broker: Broker) -> None:
     lost = await running(broker, consumer_id="unlucky")
     await market(broker).destroy(lost["provider_instance_id"])
     assert "instance_lost" == (await ended(broker, lost["id"]))["status_reason"]
-    await broker.fault("reply_lost", "destroy")
+    await broker.fault("error", "destroy", times=2)
     session = await running(broker)
     await broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
 
