@@ -106,12 +106,16 @@ def settings_in(folder: Path, **changes: Any) -> Settings:
 
 @asynccontextmanager
 async def simulated_broker(
-    time: SimulatedTime, folder: Path, **changes: Any
+    time: SimulatedTime,
+    folder: Path,
+    market_of: Callable[[SimulatorProvider], SimulatorProvider] = lambda market: market,
+    **changes: Any,
 ) -> AsyncIterator[Simulated]:
     """A broker that is ready, and works by itself for as long as time passes.
 
     Its clock on the wall is `time.now`; the market and its machines go by `time.true_now`.
-    `changes` are as in `settings_in`. At the end it stops as at SIGTERM: machines stay.
+    `market_of` may make another market of the usual one. `changes` are as in `settings_in`. At the
+    end it stops as at SIGTERM: machines stay.
     """
     settings = settings_in(folder, **changes)
     logins = SimulatedLogins(settings.data_dir, time.true_now)
@@ -119,7 +123,10 @@ async def simulated_broker(
     async def adapters(
         settings: Settings, data_dir: Path, _: Callable[[], datetime], drains: Sequence[Drain]
     ) -> Mapping[str, Provider]:
-        return await open_providers(settings, data_dir, time.true_now, drains)
+        opened = await open_providers(settings, data_dir, time.true_now, drains)
+        usual = opened["simulator"]
+        assert isinstance(usual, SimulatorProvider)
+        return {**opened, usual.name: market_of(usual)}
 
     async with built(settings, time.now, adapters=adapters, logins=lambda: logins) as parts:
         market = parts.providers["simulator"]
