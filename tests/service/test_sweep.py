@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -247,6 +248,29 @@ async def test_an_orphan_is_destroyed_after_the_grace_and_a_stranger_is_left_alo
     await reconciled(broker)
     assert strangers == await alive(broker)
     assert {"ours": 0, "orphaned": 0, "foreign": 3} == await broker.machines()
+
+
+async def test_a_machine_that_is_made_while_its_market_is_listed_is_no_orphan(
+    serve: Serve,
+) -> None:
+    """The records are read after the list, and know it."""
+    settings = {"inventory__cache_ttl": "1h", "inventory__backoff_ttl": "2h", **UNHURRIED}
+    async with serve(providers__simulator__ssh=False, **settings) as broker:
+        await broker.parts.tools.inventory.ready()
+        await broker.fault("slow", "list", delay="2s")
+        sweeping = asyncio.create_task(broker.call("POST", "/api/v1/sweep?dry_run=false"))
+
+        async def is_listing() -> bool:
+            _, body = await broker.call("GET", "/simulator/faults")
+            return not body["faults"]
+
+        await eventually(is_listing)
+        status, _ = await broker.rent()
+        assert (201, False) == (status, sweeping.done())
+        _, told = await sweeping
+        assert [] == told["actions"]
+        assert {"ours": 1, "orphaned": 0, "foreign": 0} == await broker.machines()
+        assert 0 == await metric(broker, "gpu_orphans_detected_total")
 
 
 async def test_an_orphan_that_is_not_destroyed_holds_up_no_other(broker: Broker) -> None:
