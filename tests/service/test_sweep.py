@@ -347,7 +347,7 @@ async def test_a_sweep_tells_which_provider_could_not_be_listed(serve: Serve) ->
     """Nothing is concluded about its machines."""
     async with serve(**UNHURRIED) as broker:
         session = await running(broker)
-        await broker.fault("partial", "list", times=3)
+        await broker.fault("partial", "list", times=FOR_EVER)
         for _ in range(3):
             _, told = await broker.call("POST", "/api/v1/sweep?dry_run=false")
             assert {"simulator": "The market's list is incomplete."} == told["unlisted"]
