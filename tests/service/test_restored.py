@@ -157,10 +157,16 @@ async def test_a_call_that_went_out_after_the_copy_is_not_made_again(
 
 
 async def test_a_call_that_never_went_out_is_not_made_by_a_copy(serve: Serve, copy: Path) -> None:
-    """Whether it went out cannot be told; nothing is found, and nothing is rented."""
+    """Whether it went out cannot be told; nothing is found, and nothing else is tried."""
     async with serve(**UNHURRIED) as broker:
         settings = broker.parts.settings
         session, _ = await recorded(broker)
+        await broker.parts.tools.journal.apply(
+            session.id,
+            lambda s, _: Change(
+                Effect.MARK_IDLE, replace(s, request=replace(s.request, auto_retry=True))
+            ),
+        )
         back_up(settings, copy)
     restore(settings, copy)
     async with serve() as broker:
@@ -182,11 +188,10 @@ async def later_attempt(broker: Broker, session: Session) -> str:
 
 
 async def test_a_machine_of_a_later_attempt_is_an_orphan(serve: Serve, copy: Path) -> None:
-    """Nothing is known of its offer; no third machine is rented beside it."""
+    """Nothing is known of its offer: the session fails, and the machine gets the grace."""
     async with serve(**UNHURRIED) as broker:
         settings = broker.parts.settings
-        _, body = await broker.rent(auto_retry=True)
-        session = await broker.until(body["session"]["id"], "running")
+        session = await running(broker)
         back_up(settings, copy)
         row, _ = await broker.parts.tools.journal.read(session["id"])
         await market(broker).destroy(session["provider_instance_id"])
