@@ -14,6 +14,7 @@ from broker.app.identity import (
     ensure_deployment,
     own_key,
     prepare_data_dir,
+    require_database,
     sealing_key,
 )
 from broker.clock import Clock, utcnow
@@ -94,6 +95,7 @@ async def built(
     """
     async with AsyncExitStack() as stack:
         prepare_data_dir(settings.data_dir)
+        require_database(settings.database_path, settings.data_dir)
         key = sealing_key(settings.data_dir)
         store = await Store.open(settings.database.url, key=key, now=now())
         stack.push_async_callback(store.close)

@@ -31,6 +31,15 @@ def prepare_data_dir(data_dir: Path) -> None:
         raise StartupError(message) from error
 
 
+def require_database(path: Path, data_dir: Path) -> None:
+    """Raise StartupError for an empty file where a deployment has had its database."""
+    if path.exists() and not path.stat().st_size and read_deployment_id(data_dir):
+        raise StartupError(
+            f"The database {path} is empty, although a broker has worked here; put a backup in its "
+            "place with `gpu-broker restore FILE`, or remove it to begin without its sessions."
+        )
+
+
 def sealing_key(data_dir: Path) -> bytes:
     """The key of the sealed columns, made at the first start."""
     path = data_dir / "secret.key"

@@ -125,11 +125,12 @@ def _database(path: Path) -> Finding:
     import sqlite3  # noqa: PLC0415 - keeps `--help` quick
 
     from broker.errors import StartupError  # noqa: PLC0415
-    from broker.store.soundness import check, refusing  # noqa: PLC0415
+    from broker.store.soundness import check, refusing, require_log  # noqa: PLC0415
 
     if not path.exists():
         return Finding(OK, "database", f"{path} does not exist yet; `serve` makes it")
     try:
+        require_log(path)
         with (
             refusing(path),
             closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection,

@@ -66,7 +66,7 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Body], *, empty: str) -> None:
-    """Rows under headings, or the sentence `empty` where there are none.
+    """Rows under headings, or the sentence `empty` where there are none: nothing without one.
 
     A terminal that is narrow breaks cells between words; no word is cut, so that a terminal
     narrower than the words wraps the lines itself.
@@ -77,7 +77,8 @@ def print_table(columns: Sequence[Column], rows: Iterable[Body], *, empty: str) 
 
     cells = [[cell(_value(row, what)) for _, what in columns] for row in rows]
     if not cells:
-        click.echo(empty)
+        if empty:
+            click.echo(empty)
         return
     headings = [heading for heading, _ in columns]
     texts = [*zip(headings, *cells, strict=True)]

@@ -77,7 +77,9 @@ def _every_account(client: Client) -> Body:
 
 
 def _print_accounts(report: Body) -> None:
-    _print_instances(report["accounts"], "No machine runs in any account.")
+    # What could not be asked may hold anything: the error that follows says so.
+    empty = "" if report["unlisted"] else "No machine runs in any account."
+    _print_instances(report["accounts"], empty)
 
 
 def _print_account(account: Body) -> None:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from broker.errors import StartupError
-from broker.store.soundness import check, refusal, refusing
+from broker.store.soundness import beside, check, refusal, refusing, require_log
 
 COPIED_AT = "copied_at"
 """The key in `meta` of the instant at which a copy was made, in ISO 8601; only copies have it."""
@@ -48,6 +48,9 @@ def copy_database(source: Path, target: Path, now: datetime) -> Copy:
 
     Nobody has to wait meanwhile. Raises StartupError, also for what is damaged or not ours.
     """
+    target = target.resolve()
+    if target.exists() and not target.is_file():
+        raise refusal(target, "is no regular file; name another one")
     with refusing(target), _part_of(target) as part:
         copy = _transfer(source, part, target, now)
         part.replace(target)
@@ -68,11 +71,6 @@ def put_in_place(file: Path, database: Path, now: datetime) -> tuple[Copy, Path 
         part.replace(database)
         _sync(database.parent)
     return copy, kept
-
-
-def beside(path: Path, suffix: str) -> Path:
-    """A file that SQLite keeps beside a database: `-wal`, `-shm`."""
-    return path.with_name(path.name + suffix)
 
 
 @contextmanager
@@ -107,7 +105,8 @@ def _transfer(source: Path, part: Path, target: Path, copied_at: datetime | None
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    """A connection to what exists already."""
+    """A connection to what exists already; raises StartupError where its log is missing."""
+    require_log(path)
     mode = "rw" if os.access(path, os.W_OK) else "ro"
     return sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, isolation_level=None)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
-from broker.store.backup import beside, copy_database
+from broker.store.backup import copy_database
 from broker.store.connections import BUSY_TIMEOUT, begin_immediate
 from broker.store.schema import HEAD, meta
-from broker.store.soundness import check, refusal, refusing
+from broker.store.soundness import check, refusal, refusing, require_log
 
 CREATED_AT = "created_at"
 """The key in `meta` of the instant at which the database was made, in ISO 8601."""
@@ -24,7 +24,7 @@ CREATED_AT = "created_at"
 def prepare(path: Path, now: datetime, *, may_migrate: bool = True) -> None:
     """Leave a sound database of the present schema at `path`; raises StartupError. Blocks."""
     with refusing(path):
-        _look_beside(path)
+        require_log(path)
         _ensure_file(path)
         with closing(_connect(path)) as connection:
             revision = check(connection, path)
@@ -37,17 +37,6 @@ def prepare(path: Path, now: datetime, *, may_migrate: bool = True) -> None:
         if revision is not None:
             _keep_copy(path, revision, now)
         _migrate(path, now)
-
-
-def _look_beside(path: Path) -> None:
-    """Refuse a database whose log is missing: SQLite would go on without what was written last."""
-    log, index = beside(path, "-wal"), beside(path, "-shm")
-    if path.exists() and index.exists() and not log.exists():
-        raise refusal(
-            path,
-            f"has lost {log.name}, and with it what was written last; put that back, or a backup "
-            f"with `gpu-broker restore FILE`, or remove {index.name} to go on with what is left",
-        )
 
 
 def _ensure_file(path: Path) -> None:

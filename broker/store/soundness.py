@@ -52,6 +52,25 @@ def check(connection: sqlite3.Connection, path: Path, *, is_thorough: bool = Fal
     return ",".join(revision for (revision,) in revisions)
 
 
+def beside(path: Path, suffix: str) -> Path:
+    """A file that SQLite keeps beside a database: `-wal`, `-shm`."""
+    return path.with_name(path.name + suffix)
+
+
+def require_log(path: Path) -> None:
+    """Raise StartupError for a database whose log is missing, before anything opens it.
+
+    SQLite would go on without what was written last, and even a reader takes away the trace.
+    """
+    log, index = beside(path, "-wal"), beside(path, "-shm")
+    if path.exists() and index.exists() and not log.exists():
+        raise refusal(
+            path,
+            f"has lost {log.name}, and with it what was written last; put that back, or a backup "
+            f"with `gpu-broker restore FILE`, or remove {index.name} to go on with what is left",
+        )
+
+
 @contextmanager
 def refusing(path: Path) -> Iterator[None]:
     """Turn what the disk and the driver raise about the file at `path` into StartupError."""

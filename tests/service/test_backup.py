@@ -266,3 +266,33 @@ async def test_a_database_in_use_is_copied_by_another_process_at_once(
         copy_database(database, file, NOW)
         other.execute("ROLLBACK")
     assert [("somebody",)] == run_sql(file, "SELECT consumer_id FROM sessions")
+
+
+async def test_a_database_without_its_log_is_not_copied(tmp_path: Path, file: Path) -> None:
+    """Opening it would take away the trace of what is lost."""
+    killed = file.parent / "killed"
+    killed.mkdir()
+    async with opened(tmp_path) as store:
+        await add(store, session(1))
+        for name in ("broker.db", "broker.db-shm"):
+            shutil.copy(tmp_path / name, killed)
+    with pytest.raises(StartupError, match=r"has lost broker\.db-wal"):
+        copy_database(killed / "broker.db", file, NOW)
+    assert ["broker.db", "broker.db-shm"] == names_in(killed)
+    assert not file.exists()
+
+
+async def test_a_copy_takes_no_place_but_that_of_a_file(tmp_path: Path, file: Path) -> None:
+    """What a link leads to is written, and the link stays; a device or a pipe is refused."""
+    await recorded(tmp_path, 1)
+    link, pipe = file.with_name("link.db"), file.with_name("pipe")
+    file.touch()
+    link.symlink_to(file)
+    os.mkfifo(pipe)
+
+    copy_database(tmp_path / "broker.db", link, NOW)
+    assert link.is_symlink()
+    assert [(1,)] == run_sql(file, "SELECT count(*) FROM sessions")
+    with pytest.raises(StartupError, match="is no regular file"):
+        copy_database(tmp_path / "broker.db", pipe, NOW)
+    assert pipe.is_fifo()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.errors import StartupError
 from tests.service.conftest import Serve, eventually
 from tests.service.scenarios import a_label, assert_sound, made, reconciled, running
 
@@ -87,3 +88,18 @@ async def test_secrets_are_for_their_owner_alone(serve: Serve, tmp_path: Path) -
         for name in ("broker_ed25519", "secret.key", "broker.db", "simulator.db"):
             mode = stat.S_IMODE((tmp_path / name).stat().st_mode)
             assert 0o600 == mode, name
+
+
+async def test_a_database_that_was_emptied_is_not_begun_anew(serve: Serve, tmp_path: Path) -> None:
+    """A broker has worked here: what it held is lost only if somebody says so."""
+    async with serve():
+        pass
+    database = tmp_path / "broker.db"
+    database.write_bytes(b"")
+    with pytest.raises(StartupError, match="is empty, although a broker has worked here"):
+        async with serve():
+            pass
+    assert database.read_bytes() == b""
+    (tmp_path / "deployment-id").unlink()
+    async with serve():
+        pass

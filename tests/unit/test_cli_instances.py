@@ -60,3 +60,14 @@ def test_an_empty_account_says_so(api: StubApi) -> None:
     result = gpu_broker("providers", "instances", "vastai")
 
     assert result.stdout == "No machine runs in the account of vastai.\n"
+
+
+def test_what_could_not_be_asked_is_not_called_empty(api: StubApi) -> None:
+    """No word on standard output; the error tells why, and the exit code."""
+    accounts(api, "vastai")
+    api.answers("GET /api/v1/providers/vastai/instances", UNREADABLE, 503)
+
+    result = gpu_broker("providers", "instances")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "vastai cannot be listed" in result.stderr
