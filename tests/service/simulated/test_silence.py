@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -18,6 +18,7 @@ from providers.base import LaunchSpec
 from providers.errors import OutcomeUnknown, Unavailable
 from tests.builders import a_label, an_offer
 from tests.service.markets import Deaf, ScriptedMarket
+from tests.service.scenarios import FOR_EVER
 from tests.simulated import SimulatedTime, simulated_broker
 
 
@@ -90,5 +91,29 @@ def test_without_a_threshold_nobody_is_watched(time: SimulatedTime, tmp_path: Pa
             assert Status.RUNNING == (await broker.session(session.id)).status
             told = {event.type for event in await broker.events(session.id)}
             assert not told & {"session.idling", "session.idle"}
+
+    time.run(story())
+
+
+@pytest.mark.parametrize("failing", [("get",), ("list",), ("get", "list")], ids="+".join)
+@pytest.mark.parametrize("word", ["ignored", "error"])
+def test_a_machine_that_cannot_be_looked_at_is_not_gone(
+    time: SimulatedTime, tmp_path: Path, word: str, failing: Sequence[str]
+) -> None:
+    """However often: no failing call is a denial, whatever became of the destruction."""
+
+    async def story() -> None:
+        async with simulated_broker(time, tmp_path) as broker:
+            session = await broker.running()
+            for operation in failing:
+                broker.fault("error", operation, FOR_EVER)
+            broker.fault(word, "destroy", FOR_EVER)
+            await broker.parts.sessions.done(session.id)
+            await time.pass_by(minutes=10)
+            assert Status.STOPPING == (await broker.session(session.id)).status
+            assert [session.instance_id] == [bill.instance_id for bill in await broker.alive()]
+            broker.market.faults.clear()
+            await broker.until(session.id, Status.STOPPED)
+            assert [] == await broker.alive()
 
     time.run(story())
