@@ -31,6 +31,8 @@ class OddMarket(SimulatorProvider):
     """Its lists are complete, it says, and empty."""
     denials = 0
     """So many times more it says that a machine which exists is gone."""
+    failures = 0
+    """So many times more, after that, it does not answer about a machine."""
     key_troubles = 0
     """So many times more it does not take a key."""
     limited = 0
@@ -65,6 +67,9 @@ class OddMarket(SimulatorProvider):
         if self.denials > 0:
             self.denials -= 1
             raise NotFound
+        if self.failures > 0:
+            self.failures -= 1
+            raise Unavailable
         return self._told(await super().get(instance_id))
 
     async def destroy(self, instance_id: str) -> None:

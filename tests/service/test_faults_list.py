@@ -131,14 +131,17 @@ async def test_a_machine_that_the_lists_miss_but_the_provider_knows_is_no_ghost(
 async def test_a_machine_that_boots_and_is_missing_from_the_lists_is_proved_all_the_same(
     serve_oddly: Serve,
 ) -> None:
-    """The provider, asked for it alone, tells what the lists do not; one denial is none."""
+    """The provider, asked for it alone, tells what the lists do not.
+
+    One denial is none, and a failure is none either.
+    """
     async with serve_oddly() as broker:
         market = odd_market(broker)
-        market.denials, market.is_listing_nothing = 1, True
+        market.denials, market.failures, market.is_listing_nothing = 1, 2, True
         session = await running(broker)
 
         assert 1 == len(session["attempts"])
-        assert market.asked >= 2
+        assert market.asked >= 4
 
 
 async def test_a_machine_that_boots_and_is_denied_twice_is_lost(serve_oddly: Serve) -> None:
