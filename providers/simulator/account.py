@@ -45,6 +45,7 @@ _COLUMNS = "id, launch, fate, created_at, destroyed_at, gone_at, ssh_port, publi
 _LIVE = "(gone_at IS NULL OR gone_at > :now)"
 _BUSY_SECONDS = 10.0
 _ROWS_AT_ONCE = 500
+_INSTANTS_OF_FATE = ("boots_at", "dies_at", "connects_at", "keys_at", "appears_at")
 
 
 class OfferTaken(Exception):
@@ -90,6 +91,8 @@ class Account:
             if self._is_taken(launch, now):
                 raise OfferTaken
             fate = decide_fate(created_at)
+            if created_at > now:
+                fate = replace(fate, appears_at=created_at)
             cursor = self._db.execute(
                 "INSERT INTO machine"
                 " (offer_id, host_id, launch, fate, created_at, ssh_port, published)"
@@ -223,21 +226,19 @@ def _decode_launch(text: str) -> Launch:
 
 
 def _encode_fate(fate: Fate) -> str:
-    instants = ("boots_at", "dies_at", "connects_at", "keys_at")
     fields = asdict(fate)
     return json.dumps(
         fields
-        | {name: fields[name] and _encode_instant(fields[name]) for name in instants}
+        | {name: fields[name] and _encode_instant(fields[name]) for name in _INSTANTS_OF_FATE}
         | {"answer_delay": fate.answer_delay.total_seconds()}
     )
 
 
 def _decode_fate(text: str) -> Fate:
     fields = orjson.loads(text)
-    instants = ("boots_at", "dies_at", "connects_at", "keys_at")
     return Fate(
         **fields
-        | {name: _decode_instant(fields[name]) for name in instants}
+        | {name: _decode_instant(fields.get(name)) for name in _INSTANTS_OF_FATE}
         | {"answer_delay": timedelta(seconds=fields["answer_delay"])}
     )
 

@@ -51,6 +51,8 @@ class Fate:
     """From when keys are accepted; None: from the boot on."""
     answer_delay: timedelta = timedelta()
     """How late SSH answers."""
+    appears_at: datetime | None = None
+    """From when it is listed; None: from its making on, whatever becomes of the wall clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ class Machine:
 
     def is_listed(self, now: datetime) -> bool:
         """Whether the account knows it at `now`."""
-        return self.created_at <= now and (self.gone_at is None or now < self.gone_at)
+        has_appeared = self.fate.appears_at is None or self.fate.appears_at <= now
+        return has_appeared and (self.gone_at is None or now < self.gone_at)
 
     def status(self, now: datetime) -> InstanceStatus:
         """What the provider says of it."""
@@ -139,7 +142,7 @@ class Machine:
     def next_change(self, now: datetime) -> datetime | None:
         """The first instant after `now` at which it begins or stops to answer."""
         fate = self.fate
-        instants = (self.created_at, fate.boots_at, fate.connects_at, fate.dies_at, self.gone_at)
+        instants = (fate.appears_at, fate.boots_at, fate.connects_at, fate.dies_at, self.gone_at)
         return min((at for at in instants if at is not None and at > now), default=None)
 
     def billed(self, now: datetime) -> Decimal:
