@@ -171,7 +171,7 @@ def plan_instances(
         (instance, label, holder)
         for instance, label in ours_among(instances, policy.deployment)
         if not is_held(holder := holders.get(label.session_id), instance, label)
-        and not _was_proved_gone(holder, label, listed_at)
+        and not _was_proved_gone(holder, label, listed_at, now)
     ]
     seen = [see(known.get(instance.id), provider, instance, now) for instance, _, _ in unheld]
     first_seen = {sighting.instance_id: sighting.first_seen_at for sighting in seen}
@@ -199,10 +199,15 @@ def plan_instances(
     return Verdicts(tuple(actions), tuple(seen), memory)
 
 
-def _was_proved_gone(holder: Holder | None, label: Label, listed_at: datetime) -> bool:
-    """Whether the list is older than the proof that this attempt's instance is gone."""
+def _was_proved_gone(
+    holder: Holder | None, label: Label, listed_at: datetime, now: datetime
+) -> bool:
+    """Whether the list is older than the proof that this attempt's instance is gone.
+
+    What was proved in the future was proved before the wall clock was set back.
+    """
     gone_at = holder.gone_at.get(label.attempt) if holder is not None else None
-    return gone_at is not None and listed_at <= gone_at
+    return gone_at is not None and listed_at <= gone_at <= now
 
 
 def see(before: Sighting | None, provider: str, instance: Instance, now: datetime) -> Sighting:

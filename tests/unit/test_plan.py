@@ -179,6 +179,13 @@ def test_a_list_older_than_the_proof_of_an_end_shows_no_orphan() -> None:
     assert 1 == len(compare([an_instance()], holders=[earlier]).sightings)
 
 
+def test_a_clock_that_was_set_back_hides_no_orphan() -> None:
+    """A proof in the future was before the list, whatever the clock says now."""
+    ended = a_holder(status=Status.STOPPED, is_closed=True, gone_at={1: NOW + 2 * HOUR})
+
+    assert 1 == len(compare([an_instance()], holders=[ended]).sightings)
+
+
 def test_a_second_machine_of_a_live_session_is_an_orphan() -> None:
     """A session holds one machine: its twin under the same label is destroyed."""
     twin = an_instance(id="i-2")
