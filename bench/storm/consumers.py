@@ -12,8 +12,8 @@ from typing import Any
 
 import aiohttp
 
-_MOST_AT_ONCE = 30
-_BETWEEN_ARRIVALS = 0.7
+_MOST_AT_ONCE = 40
+_BETWEEN_ARRIVALS = 0.4
 """Seconds, on the average."""
 _BETWEEN_LOOKS = 0.5
 _MOST_LOOKS = 60

@@ -22,11 +22,30 @@ from tests.wire.misfortunes import Common, Misfortune, Misfortunes, Vocabulary
 
 _LONGEST_SHIFT = timedelta(minutes=10)
 _SILENT = frozenset({Common.HANGS, Common.REPLY_HANGS})
+_ENOUGH_ONCE = frozenset({Common.HUGE, *_SILENT})
 _SILENCE = timedelta(seconds=60)
 """How long a broker may wait for an answer that never comes."""
 _BETWEEN_BLOWS = 0.8
 """Seconds, on the average."""
 _CALLS = ("list", "show", "destroy", "create", None)
+_FAVOURED = 0.6
+"""The share of the misfortunes that are chosen among those that cost machines or sessions."""
+_FAVOURITES: Sequence[tuple[str, str | None]] = (
+    (Common.REPLY_RESET, "create"),
+    (Common.REPLY_BAD_GATEWAY, "create"),
+    (Common.TRUNCATED, "create"),
+    (Common.SLOW, "create"),
+    (Common.APPEARS_LATE, None),
+    (Common.EMPTY_LIST, None),
+    (Common.PARTIAL_LIST, None),
+    (Common.DUPLICATE_ROWS, None),
+    (Common.ERROR, "list"),
+    (Common.IGNORED, None),
+    (Common.LINGERS, None),
+    (Common.ERROR, "destroy"),
+    (Common.REPLY_RESET, "destroy"),
+    (Common.RESET, "show"),
+)
 _LIES = ("null", "[]", "{}", "", "not json", '{"success": true}', '{"data": {}}', "\x00")
 _STATUSES = (500, 502, 503, 504)
 
@@ -156,12 +175,15 @@ class Weather:
 
 def _chosen(market: _Market, chance: random.Random) -> Misfortune:
     """Any misfortune of a market."""
-    word = chance.choice(market.words)
+    if chance.random() < _FAVOURED:
+        word, operation = chance.choice(_FAVOURITES)
+    else:
+        word, operation = chance.choice(market.words), chance.choice(_CALLS)
     is_own = word in market.vocabulary.own or market.vocabulary.is_about_boot(word)
     return Misfortune(
         word,
-        None if is_own else chance.choice(_CALLS),
-        times=chance.randint(1, 1 if word in {Common.HUGE, *_SILENT} else 5),
+        None if is_own else operation,
+        times=1 if word in _ENOUGH_ONCE else chance.randint(1, 6),
         delay=timedelta(seconds=round(chance.choice((0.0, 0.3, 0.8, 3.0)), 1)),
         until=chance.choice((None, timedelta(seconds=2))),
         status=chance.choice(_STATUSES) if word in {Common.ERROR, Common.HTML} else None,
