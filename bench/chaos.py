@@ -133,9 +133,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.chaos", description="Torment a broker.")
     parser.add_argument("--minutes", type=float, default=5.0, help="before the quiet at the end")
     parser.add_argument("--seed", type=int, help="of everything that goes wrong")
-    parser.add_argument("--folder", type=Path, help="keep database and log there")
+    parser.add_argument("--folder", type=Path, help="an empty one, to keep database and log in")
     parser.add_argument("--plain", action="store_true", help="print the table as plain text")
     options = parser.parse_args(arguments)
+    if options.folder and options.folder.exists() and any(options.folder.iterdir()):
+        parser.error(f"{options.folder} is not empty")
     seed = random.randrange(10_000) if options.seed is None else options.seed
     print(f"seed {seed}, {options.minutes:g} minutes", flush=True)
     with TemporaryDirectory(ignore_cleanup_errors=True) as temporary:

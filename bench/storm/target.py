@@ -72,7 +72,7 @@ class Target:
         program = [sys.executable, "-m", "bench.storm.shifted", str(self._clock)]
         self._command = [*program, "serve", "--port", str(port)]
         self._process: subprocess.Popen[bytes] | None = None
-        self._turn = asyncio.Lock()
+        self._turn, self._disk = asyncio.Lock(), asyncio.Lock()
 
     @property
     def pid(self) -> int | None:
@@ -128,15 +128,16 @@ class Target:
 
     async def fill_disk(self, seconds: float) -> None:
         """No file of the broker can be written for so long."""
-        if (pid := self.pid) is None:
-            return
-        trouble = self._troubles.begin(FULL_DISK)
-        unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, unlimited[1]))
-        await asyncio.sleep(seconds)
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
-        self._troubles.end(trouble)
+        async with self._disk:
+            if (pid := self.pid) is None:
+                return
+            trouble = self._troubles.begin(FULL_DISK)
+            unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, unlimited[1]))
+            await asyncio.sleep(seconds)
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+            self._troubles.end(trouble)
 
     async def lock_database(self, seconds: float, *, pause: float = 0.0, times: int = 1) -> None:
         """Another process writes so long, so often, and lets go between."""
