@@ -87,6 +87,7 @@ class Weather:
         self._blows: Sequence[tuple[int, _Blow]] = (
             (60, self._misfortune),
             (10, self._blackout),
+            (10, self._phantoms),
             (8, self._kill),
             (3, self._stop),
             (4, self._freeze),
@@ -124,6 +125,22 @@ class Weather:
         await asyncio.sleep(chance.uniform(0.5, 6))
         plans.remove(one)
         self._troubles.end(trouble, after=_SILENCE if one.word in _SILENT else one.delay)
+
+    async def _phantoms(self, chance: random.Random) -> None:
+        """Machines that nobody is told of, and that nobody finds for a while."""
+        market = chance.choice(_MARKETS)
+        self.counts[f"{market.provider} phantoms"] += 1
+        unseen = timedelta(seconds=chance.choice((2, 5, 9)))
+        both = (
+            Misfortune(Common.REPLY_RESET, "create", times=4),
+            Misfortune(Common.APPEARS_LATE, times=4, delay=unseen),
+        )
+        trouble = self._troubles.begin("phantoms", market.provider)
+        self._plans(market.provider).add(*both)
+        await asyncio.sleep(chance.uniform(1, 5))
+        for one in both:
+            self._plans(market.provider).remove(one)
+        self._troubles.end(trouble)
 
     async def _blackout(self, chance: random.Random) -> None:
         """A market is away altogether."""
