@@ -100,6 +100,9 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the library's name)
         """Say that a record was lost; the standard way prints its arguments, secrets included."""
+        if isinstance(sys.exc_info()[1], OSError):
+            # A full disk: what the stream has taken is written when there is room again.
+            return
         if record.msg != _UNWRITABLE:
             lost = {"name": record.name, "levelno": logging.ERROR, "levelname": "ERROR"}
             lost |= {"msg": _UNWRITABLE, "place": f"{record.filename}:{record.lineno}"}

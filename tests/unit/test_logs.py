@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -197,6 +198,34 @@ def test_a_broken_stream_harms_nobody(stream: io.StringIO) -> None:
     stream.close()
 
     logging.getLogger("broker.x").info("Still here.")
+
+
+class Disk(io.RawIOBase):
+    """A file on a disk that may be full."""
+
+    is_full = True
+    written = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.written += bytes(data)
+        return len(data)
+
+
+def test_what_a_full_disk_did_not_take_is_written_when_there_is_room() -> None:
+    """Each record once, and none is called lost."""
+    disk = Disk()
+    configure_logging("info", "json", io.TextIOWrapper(io.BufferedWriter(disk), "utf-8"))
+    logging.getLogger("broker").warning("while it is full")
+    disk.is_full = False
+    logging.getLogger("broker").warning("when there is room")
+
+    told = [json.loads(line)["message"] for line in disk.written.splitlines()]
+    assert told == ["while it is full", "when there is room"]
 
 
 def test_the_level_and_the_latest_call_decide(stream: io.StringIO) -> None:
