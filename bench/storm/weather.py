@@ -25,10 +25,10 @@ _SILENT = frozenset({Common.HANGS, Common.REPLY_HANGS})
 _ENOUGH_ONCE = frozenset({Common.HUGE, *_SILENT})
 _SILENCE = timedelta(seconds=60)
 """How long a broker may wait for an answer that never comes."""
-_BETWEEN_BLOWS = 0.8
+_BETWEEN_BLOWS = 0.5
 """Seconds, on the average."""
 _CALLS = ("list", "show", "destroy", "create", None)
-_FAVOURED = 0.6
+_FAVOURED = 0.75
 """The share of the misfortunes that are chosen among those that cost machines or sessions."""
 _FAVOURITES: Sequence[tuple[str, str | None]] = (
     (Common.REPLY_RESET, "create"),
@@ -85,7 +85,7 @@ class Weather:
         self._troubles = troubles
         self._chance = chance
         self._blows: Sequence[tuple[int, _Blow]] = (
-            (60, self._misfortune),
+            (90, self._misfortune),
             (10, self._blackout),
             (10, self._phantoms),
             (8, self._kill),
