@@ -57,6 +57,7 @@ class Effect(StrEnum):
     DESTROYING = "destroying"
     DESTROY_AGAIN = "destroy-again"
     DESTROY_IGNORED = "destroy-ignored"
+    RUN_ON = "run-on"
     DESTROY_FAILS = "destroy-fails"
     GONE = "gone"
     CONCLUDE = "conclude"

@@ -17,11 +17,11 @@ from broker.decide.absence import Proof
 from broker.decide.boot import Wrong
 from broker.decide.confidence import failure_of
 from broker.decide.events import event_of, require_open, unresolved, why
+from broker.decide.meter import made_at, meter
 from broker.decide.states import Move, advance
 from broker.effects import Effect
 from broker.model import (
     Access,
-    Accrual,
     Attempt,
     Change,
     Outcome,
@@ -65,7 +65,7 @@ def accept(
     session: Session, attempt: Attempt, instance: Instance, now: datetime, timeout: timedelta
 ) -> Change:
     """The provider has made an instance: the meter and the deadline run from its making."""
-    begins_at = attempt.accepted_at or _made_at(attempt, instance, now)
+    begins_at = attempt.accepted_at or made_at(attempt, instance, now)
     price = instance.price_per_hour or attempt.price_per_hour
     image = session.image or instance.image
     made = replace(
@@ -83,7 +83,7 @@ def accept(
         replace(session, price_per_hour=price, instance_id=instance.id, image=image),
         made,
         (event_of("attempt.accepted", session, now, data),),
-        accrual=_meter(session, made),
+        accrual=meter(session, made),
     )
 
 
@@ -123,7 +123,7 @@ def reprice(session: Session, attempt: Attempt, price: Decimal, now: datetime) -
         replace(session, price_per_hour=price),
         priced,
         (event_of("attempt.repriced", session, now, data),),
-        accrual=_meter(session, priced),
+        accrual=meter(session, priced),
     )
 
 
@@ -286,7 +286,7 @@ def ask_to_destroy(session: Session, attempt: Attempt, now: datetime) -> Change:
     """
     require_open(session, "ask to destroy")
     asked = replace(attempt, destroy_asked_at=attempt.destroy_asked_at or now)
-    return Change(Effect.ASK_TO_DESTROY, session, asked, accrual=_meter(session, asked, now))
+    return Change(Effect.ASK_TO_DESTROY, session, asked, accrual=meter(session, asked, now))
 
 
 def destroying(session: Session, attempt: Attempt, accepted_at: datetime) -> Change:
@@ -294,21 +294,30 @@ def destroying(session: Session, attempt: Attempt, accepted_at: datetime) -> Cha
     asked = replace(attempt, destroy_accepted_at=accepted_at)
     data = {"attempt": attempt.n, "instance_id": attempt.instance_id}
     event = event_of("instance.destroy_accepted", session, accepted_at, data)
-    return Change(Effect.DESTROYING, session, asked, (event,), accrual=_meter(session, asked))
+    return Change(Effect.DESTROYING, session, asked, (event,), accrual=meter(session, asked))
 
 
-def destroy_again(
-    session: Session, attempt: Attempt, accepted_at: datetime, *, is_ignored: bool
-) -> Change:
+def destroy_again(session: Session, attempt: Attempt, accepted_at: datetime) -> Change:
     """There is a newer acceptance, because the last one has not been seen to have an effect.
 
-    The machine was billed until it. `is_ignored`: the last one is known to have had none. No
-    event: this may repeat itself for days, and `destroy_fails` tells of it now and then.
+    The machine was billed until it. No event: this may repeat itself for days, and
+    `destroy_fails` tells of it now and then.
     """
     require_open(session, "destroy again")
-    name = Effect.DESTROY_IGNORED if is_ignored else Effect.DESTROY_AGAIN
     asked = replace(attempt, destroy_accepted_at=accepted_at)
-    return Change(name, session, asked, accrual=_meter(session, asked))
+    return Change(Effect.DESTROY_AGAIN, session, asked, accrual=meter(session, asked))
+
+
+def run_on(session: Session, attempt: Attempt) -> Change:
+    """What was asked for, and may have been accepted, is known to have had no effect.
+
+    So the machine is billed on. No event, as for `destroy_again`.
+    """
+    require_open(session, "bill on")
+    is_ignored = attempt.destroy_accepted_at is not None
+    name = Effect.DESTROY_IGNORED if is_ignored else Effect.RUN_ON
+    up = replace(attempt, destroy_accepted_at=None)
+    return Change(name, session, up, accrual=meter(session, up))
 
 
 def destroy_fails(session: Session, attempt: Attempt, detail: str, now: datetime) -> Change:
@@ -345,7 +354,7 @@ def gone(
         session,
         over,
         (event_of("instance.gone", session, now, data),),
-        accrual=_meter(session, over, billed_until),
+        accrual=meter(session, over, billed_until),
     )
     return conclude(change, now) if session.wanted is Wanted.GONE else change
 
@@ -379,21 +388,3 @@ def conclude(change: Change, now: datetime) -> Change:
     data = {"reason": session.reason, "error": session.error}
     event = event_of(f"session.{over.status}", session, now, data)
     return replace(change, session=over, events=(*change.events, event), forget_confidential=True)
-
-
-def _made_at(attempt: Attempt, instance: Instance, now: datetime) -> datetime:
-    """Since when the instance is billed: the provider's word, if it can be true."""
-    return min(max(instance.created_at or now, attempt.started_at), now)
-
-
-def _meter(session: Session, attempt: Attempt, ends_at: datetime | None = None) -> Accrual:
-    return Accrual(
-        session_id=session.id,
-        attempt=attempt.n,
-        consumer_id=session.request.consumer_id,
-        provider=attempt.offer.provider,
-        gpu_type=attempt.offer.gpu_type,
-        price_per_hour=attempt.price_per_hour,
-        begins_at=attempt.accepted_at or attempt.started_at,
-        ends_at=ends_at or attempt.destroy_accepted_at or attempt.absent_at,
-    )

@@ -47,8 +47,8 @@ class Accrual:
     price_per_hour: Decimal
     begins_at: datetime
     ends_at: datetime | None = None
-    """None while the meter runs. The acceptance of the destruction, which may prove to have had
-    no effect and be followed by a later one. Before there is any, the call that asked for it;
+    """None while the meter runs. The acceptance of the destruction; should it prove to have had
+    no effect, the meter runs on until a later one. Before there is any, the call that asked for it;
     without such a call, the instant at which the instance was missed."""
 
 

@@ -40,10 +40,14 @@ _TRIES_THAT_SUFFICE = 10
 class _Seen:
     """What this process has seen of an instance that is to be gone."""
 
-    accepted_at: datetime | None = None
-    """The first acceptance of its destruction, by the steady clock."""
     ignored: int = 0
     """Acceptances that had no effect."""
+    called_at: datetime | None = None
+    """The last call to destroy it that may still have its effect, by the steady clock."""
+    is_billed: bool = True
+    """Its meter was not stopped by a call to destroy it."""
+    is_accepted: bool = False
+    """The provider has accepted such a call."""
     status: InstanceStatus | None = None
     """As of the last look; None where there was none."""
     may_be_destroyed: bool = False
@@ -64,6 +68,18 @@ class _Seen:
     @property
     def proof(self) -> Proof | None:
         return proof_of(self.absences, may_be_destroyed=self.may_be_destroyed)
+
+    def stays_up(self, steady: datetime, settle: timedelta) -> bool:
+        """Whether all calls to destroy it are known to have had no effect.
+
+        They have it within `settle`. `steady` is the present instant by the steady clock.
+        """
+        return self.is_up and (self.called_at is None or steady - self.called_at >= settle)
+
+    def call(self, steady: datetime) -> None:
+        """A call to destroy it may have had its effect."""
+        self.may_be_destroyed = True
+        self.called_at = steady
 
     def look(self, instance: Instance) -> None:
         self.status = instance.status
@@ -94,8 +110,10 @@ class Teardown:
         What has been missed once is looked for again before anything more is asked for.
         """
         seen = self._seen.get(attempt.label) or await self._begin(attempt)
+        await self._look_at_what_stays_up(session, attempt, seen)
         is_accepted = not seen.absences and await self._ask(session, attempt, effort, seen)
         await self._look(attempt, seen)
+        await self._bill_on(session, attempt, seen)
         if seen.proof is not None:
             await self._gone(session, attempt, seen.proof)
             return None
@@ -108,10 +126,38 @@ class Teardown:
     async def _begin(self, attempt: Attempt) -> _Seen:
         """Where a process before this one has asked already, look first what came of it."""
         is_asked = attempt.destroy_asked_at is not None
-        seen = self._seen[attempt.label] = _Seen(may_be_destroyed=is_asked)
+        called_at = self._tools.steady() if is_asked else None
+        seen = self._seen[attempt.label] = _Seen(
+            called_at=called_at,
+            is_billed=not is_asked,
+            is_accepted=attempt.destroy_accepted_at is not None,
+            may_be_destroyed=is_asked,
+        )
         if is_asked:
             await self._look(attempt, seen)
         return seen
+
+    async def _look_at_what_stays_up(self, session: Session, attempt: Attempt, seen: _Seen) -> None:
+        """Before more is asked for: has what was asked for last had its effect by now?"""
+        if not seen.is_billed and self._stays_up(attempt, seen):
+            await self._look(attempt, seen)
+            await self._bill_on(session, attempt, seen)
+
+    def _stays_up(self, attempt: Attempt, seen: _Seen) -> bool:
+        settle = self._tools.doors[attempt.offer.provider].capabilities.settle
+        return seen.stays_up(self._tools.steady(), settle)
+
+    async def _bill_on(self, session: Session, attempt: Attempt, seen: _Seen) -> None:
+        """Where nothing that was asked for has had an effect: write that down, and tell of it."""
+        if seen.is_billed or not self._stays_up(attempt, seen):
+            return
+        seen.is_billed, seen.called_at = True, None
+        await self._tools.journal.apply(session.id, moves.run_on)
+        if seen.is_accepted:
+            seen.is_accepted = False
+            seen.ignored += 1
+            trouble = "it is accepted, and the machine stays up"
+            await self._shout(session, attempt, seen.ignored, trouble)
 
     async def _ask(self, session: Session, attempt: Attempt, effort: Effort, seen: _Seen) -> bool:
         """Ask the provider once; whether it accepts."""
@@ -120,37 +166,30 @@ class Teardown:
             await self._tools.journal.apply(
                 session.id, lambda s, a: moves.ask_to_destroy(s, a, asked.at)
             )
+            seen.is_billed = False
         try:
             await self._tools.doors[attempt.offer.provider].destroy(attempt.instance_id or "")
         except NotFound:
             seen.miss(asked)
             return False
         except ProviderError as error:
-            seen.may_be_destroyed |= not isinstance(error, _WITHOUT_EFFECT)
+            if not isinstance(error, _WITHOUT_EFFECT):
+                seen.call(self._tools.steady())
             await self._shout(session, attempt, effort.tries, str(error))
             return False
-        seen.may_be_destroyed = True
+        seen.call(self._tools.steady())
         self._tools.destructions.accept(attempt.offer.provider, attempt.instance_id or "")
         await self._note_accepted(session, attempt, seen)
         return True
 
     async def _note_accepted(self, session: Session, attempt: Attempt, seen: _Seen) -> None:
-        """Write down the acceptance, and notice where the earlier ones had no effect."""
-        journal = self._tools.journal
-        now = self._tools.now()
-        seen.accepted_at = seen.accepted_at or self._tools.steady()
-        settle = self._tools.doors[attempt.offer.provider].capabilities.settle
-        is_ignored = seen.is_up and self._tools.steady() - seen.accepted_at >= settle
-        if attempt.destroy_accepted_at is None:
-            await journal.apply(session.id, lambda s, a: moves.destroying(s, a, now))
-        elif seen.is_up:
-            await journal.apply(
-                session.id, lambda s, a: moves.destroy_again(s, a, now, is_ignored=is_ignored)
-            )
-        if is_ignored:
-            seen.ignored += 1
-            trouble = "it is accepted, and the machine stays up"
-            await self._shout(session, attempt, seen.ignored, trouble)
+        """Write down the acceptance; what was accepted before is no news."""
+        journal, now = self._tools.journal, self._tools.now
+        if attempt.destroy_accepted_at is None and not seen.ignored:
+            await journal.apply(session.id, lambda s, a: moves.destroying(s, a, now()))
+        elif attempt.destroy_accepted_at is None or seen.is_up:
+            await journal.apply(session.id, lambda s, a: moves.destroy_again(s, a, now()))
+        seen.is_accepted = True
 
     async def _look(self, attempt: Attempt, seen: _Seen) -> None:
         """Look by every means there is, until the instance is seen or proved gone."""

@@ -239,6 +239,7 @@ SCENARIOS: Mapping[Effect, Scenario] = {
     Effect.DESTROYING: Scenario(end),
     Effect.DESTROY_AGAIN: Scenario(end_with(Fault("ignored", "destroy"))),
     Effect.DESTROY_IGNORED: Scenario(end_with(Fault("ignored", "destroy", times=3))),
+    Effect.RUN_ON: Scenario(end_with(_FAILS_TO_DESTROY)),
     Effect.DESTROY_FAILS: Scenario(end_with(_FAILS_TO_DESTROY)),
     Effect.GONE: Scenario(end),
     Effect.CONCLUDE: Scenario(end_unknown),

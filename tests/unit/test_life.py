@@ -117,7 +117,9 @@ def destroy(life: Life, how: str) -> None:
     elif how == "ignored" and attempt.destroy_accepted_at is None:
         life.write(moves.destroying(session, attempt, now))
     elif how == "ignored":
-        life.write(moves.destroy_again(session, attempt, now, is_ignored=False))
+        life.write(moves.destroy_again(session, attempt, now))
+    elif how == "stays":
+        life.write(moves.run_on(session, attempt))
     elif how == "gone":
         life.machines.discard(attempt.label)
         life.write(moves.gone(session, attempt, PROOF, now))
@@ -149,7 +151,7 @@ ACTIONS: dict[Step, tuple[Callable[[Life, str], None], tuple[str, ...]]] = {
     Step.CREATE: (create, ("made", "refused", "lost", "lost-made", "crashed")),
     Step.RESOLVE: (resolve, ("looked", "nothing")),
     Step.VERIFY: (verify, ("proved", "failed", "located", "nothing")),
-    Step.DESTROY: (destroy, ("gone", "fails", "ignored", "nothing")),
+    Step.DESTROY: (destroy, ("gone", "fails", "ignored", "stays", "nothing")),
     Step.RETRY: (retry, ("stand-in", "none")),
     Step.ABANDON: (abandon, ("done",)),
     Step.CONCLUDE: (conclude, ("done",)),

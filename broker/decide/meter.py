@@ -1,0 +1,31 @@
+"""The meter of a machine: from when to when the provider bills it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from broker.model import Accrual, Attempt, Session
+from providers.base import Instance
+
+
+def made_at(attempt: Attempt, instance: Instance, now: datetime) -> datetime:
+    """Since when the instance is billed: the provider's word, if it can be true."""
+    return min(max(instance.created_at or now, attempt.started_at), now)
+
+
+def meter(session: Session, attempt: Attempt, ends_at: datetime | None = None) -> Accrual:
+    """What is billed for the attempt's machine, until `ends_at`.
+
+    Without it, until its destruction was accepted, or until the machine was missed; it runs on
+    where neither has happened.
+    """
+    return Accrual(
+        session_id=session.id,
+        attempt=attempt.n,
+        consumer_id=session.request.consumer_id,
+        provider=attempt.offer.provider,
+        gpu_type=attempt.offer.gpu_type,
+        price_per_hour=attempt.price_per_hour,
+        begins_at=attempt.accepted_at or attempt.started_at,
+        ends_at=ends_at or attempt.destroy_accepted_at or attempt.absent_at,
+    )
