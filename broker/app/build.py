@@ -42,7 +42,7 @@ from broker.usecases.managed import ManagedAccess
 from broker.usecases.opening import Opening
 from broker.usecases.rekey import Rekeying
 from broker.usecases.repeating import Repeating
-from broker.usecases.restoring import take_up_copy
+from broker.usecases.restoring import require_taken_up, take_up_copy
 from broker.usecases.rules import Keyring, Rules
 from broker.usecases.sessions import Sessions
 from broker.usecases.teardown import Teardown
@@ -85,13 +85,15 @@ async def built(
     settings: Settings,
     now: Callable[[], datetime] = utcnow,
     *,
+    is_passing: bool = False,
     adapters: OpenProviders = open_providers,
     logins: Callable[[], Logins] = lambda: SshPool(SSH_THREADS),
 ) -> AsyncIterator[Parts]:
     """The broker put together, with nothing running yet; taken apart in reverse at the end.
 
     `now` is the clock that all its parts go by, `adapters` opens its marketplaces, and `logins`
-    its way into machines.
+    its way into machines. One that `is_passing` does not stay to serve: it raises StartupError for
+    a restored database, which is left to the first that does.
     """
     async with AsyncExitStack() as stack:
         prepare_data_dir(settings.data_dir)
@@ -99,9 +101,7 @@ async def built(
         key = sealing_key(settings.data_dir)
         store = await Store.open(settings.database.url, key=key, now=now())
         stack.push_async_callback(store.close)
-        lifecycle = settings.lifecycle
-        await take_up_copy(store, grace=lifecycle.orphan_grace_period, now=now())
-        deployment = await ensure_deployment(store, settings.data_dir, lifecycle.deployment_id)
+        deployment = await _taken_up(settings, store, now(), is_passing=is_passing)
         part = deployment_part(deployment.id)
         clock = Clock(now, asyncio.get_running_loop().time)
         # Adapters may ask for the time in other threads; the clock tells of jumps in this one.
@@ -136,6 +136,18 @@ async def built(
             idle=IdleWatch(tools, workers, access),
             sweeper=Sweeper(tools, workers, await _policy(settings, store, part), metrics),
         )
+
+
+async def _taken_up(
+    settings: Settings, store: Store, now: datetime, *, is_passing: bool
+) -> Deployment:
+    """Whose the database is, which is fit for today. Raises StartupError as `built` does."""
+    lifecycle = settings.lifecycle
+    if is_passing:
+        await require_taken_up(store)
+    else:
+        await take_up_copy(store, grace=lifecycle.orphan_grace_period, now=now)
+    return await ensure_deployment(store, settings.data_dir, lifecycle.deployment_id)
 
 
 async def _accounts(

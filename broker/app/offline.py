@@ -35,10 +35,13 @@ _BETWEEN_LOOKS = timedelta(seconds=1)
 
 
 async def sweep_once(settings: Settings, *, dry_run: bool) -> SweepReport:
-    """One sweep. Raises LockHeld while a server works on the database, and StartupError."""
+    """One sweep. Raises LockHeld while a server works on the database, and StartupError.
+
+    A restored database is refused until a server has started on it.
+    """
     lock = DatabaseLock.acquire(settings.database_path, "")
     try:
-        async with built(settings) as parts:
+        async with built(settings, is_passing=True) as parts:
             report = await parts.sweeper.sweep(parts.tools.doors, is_dry_run=dry_run)
             await parts.workers.until_idle(TEARDOWN_PATIENCE)
             return report

@@ -6,6 +6,7 @@ import logging
 from datetime import datetime, timedelta
 
 from broker.decide.restored import restored
+from broker.errors import StartupError
 from broker.store import Store
 from broker.store.backup import COPIED_AT
 
@@ -36,3 +37,15 @@ async def take_up_copy(store: Store, *, grace: timedelta, now: datetime) -> None
         len(changes),
         (now + grace).isoformat(timespec="seconds"),
     )
+
+
+async def require_taken_up(store: Store) -> None:
+    """Raise StartupError for a restored database that no broker has started on yet.
+
+    Its first start gives every session time once; only a broker that stays lets it be used.
+    """
+    if stamp := await store.meta(COPIED_AT):
+        raise StartupError(
+            f"The database is a copy of {stamp}, and no broker has started on it yet. Nothing is "
+            "done before: start `gpu-broker serve`, which takes up its sessions."
+        )

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from broker.app import sweep_once
 from broker.app.backups import back_up, restore
 from broker.clock import utcnow
 from broker.effects import Effect
+from broker.errors import StartupError
 from broker.model import Change, Session
 from providers.base import LaunchSpec
 from providers.label import Label, parse_label
@@ -238,6 +240,30 @@ async def test_a_copy_is_taken_up_once(serve: Serve, copy: Path) -> None:
         assert await broker.parts.tools.store.meta("restored_at")
     async with serve() as broker:
         await restored_event(broker, session["id"])
+        assert "running" == (await broker.session(session["id"]))["status"]
+        await delete(broker, session["id"])
+
+
+@pytest.mark.parametrize("is_dry", [True, False])
+async def test_a_sweep_without_a_broker_leaves_a_copy_alone(
+    serve: Serve, copy: Path, is_dry: bool
+) -> None:
+    """The time that a session gets once is given by a broker that stays to let it be used."""
+    async with serve(**UNHURRIED) as broker:
+        settings = broker.parts.settings
+        session = await running(broker)
+        over = utcnow() - timedelta(hours=1)
+        await broker.parts.tools.journal.apply(
+            session["id"],
+            lambda s, _: Change(Effect.MARK_IDLE, replace(s, expires_at=over)),
+        )
+        back_up(settings, copy)
+    restore(settings, copy)
+    with pytest.raises(StartupError, match="gpu-broker serve"):
+        await sweep_once(settings, dry_run=is_dry)
+    async with serve(**PATIENT) as broker:
+        event = await restored_event(broker, session["id"])
+        assert over < datetime.fromisoformat(event["data"]["expires_at"])
         assert "running" == (await broker.session(session["id"]))["status"]
         await delete(broker, session["id"])
 
