@@ -196,9 +196,9 @@ def _present_account(account: Account) -> shapes.Account:
         "balance": shown(account.credit.amount) if account.credit else None,
         "balance_read_at": account.credit.read_at if account.credit else None,
         "machines": {
-            "ours": machines.ours,
-            "orphaned": machines.orphaned,
-            "foreign": machines.foreign,
+            "ours": machines.ours if machines else None,
+            "orphaned": machines.orphaned if machines else None,
+            "foreign": machines.foreign if machines else None,
         },
         "draining": account.draining,
         "console": account.console,

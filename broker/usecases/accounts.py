@@ -44,9 +44,13 @@ class Account:
     refreshed_at: datetime | None
     """When its offers were last read."""
     coverage: Coverage | None
-    """How much of the market those are; None before the first good reading."""
+    """How much of the market those are; None before the first good reading.
+
+    Of what drains the market is not read: nothing is known of it.
+    """
     credit: Credit | None
-    machines: Machines
+    machines: Machines | None
+    """None before the first good list."""
     failing: Sequence[Failing]
     """The destructions that fail now."""
     draining: bool
@@ -120,20 +124,21 @@ class Accounts:
 
     async def _look(self, name: str) -> Account:
         listing = await self._listing(name)
-        machines = await self._machines(listing.instances if listing else ())
+        machines = await self._machines(listing.instances) if listing else None
         door = self._tools.doors[name]
+        is_draining = door.drain is not None
         reading = self._tools.inventory.readings()[name]
         return Account(
             name=name,
             health=(await self._health(door)).but(self._tools.funds.shortage(name)),
             capabilities=door.capabilities,
             offers=reading.offers,
-            refreshed_at=reading.taken_at,
-            coverage=reading.coverage,
+            refreshed_at=None if is_draining else reading.taken_at,
+            coverage=None if is_draining else reading.coverage,
             credit=self._tools.funds.credit(name),
             machines=machines,
             failing=self._tools.destructions.failing(name),
-            draining=door.drain is not None,
+            draining=is_draining,
             console=self._consoles.get(name),
         )
 

@@ -150,6 +150,8 @@ async def test_sessions_at_an_account_that_cannot_be_spoken_to_are_not_forgotten
         _, body = await broker.call("GET", "/api/v1/providers")
         stranded = next(one for one in body["providers"] if one["name"] == name)
         assert ("needs_setup", True) == (stranded["state"], stranded["draining"])
+        assert (None, None) == (stranded["last_refresh"], stranded["coverage"])
+        assert {None} == set(stranded["machines"].values())
         assert "draining: 1 session left" in stranded["reasons"][-1]
         assert words in stranded["reasons"][-1]
         assert (200, "degraded") == await health(broker)

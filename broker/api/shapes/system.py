@@ -97,11 +97,11 @@ class Capabilities(TypedDict):
 
 
 class Machines(TypedDict):
-    """The machines that an account holds."""
+    """The machines that an account holds; null: it could not be listed yet."""
 
-    ours: Annotated[int, Field(description="That live sessions hold.", examples=[3])]
-    orphaned: Annotated[int, Field(description="Ours, held by no session.", examples=[0])]
-    foreign: Annotated[int, Field(description="Never touched.", examples=[1])]
+    ours: Annotated[int | None, Field(description="That live sessions hold.", examples=[3])]
+    orphaned: Annotated[int | None, Field(description="Ours, held by no session.", examples=[0])]
+    foreign: Annotated[int | None, Field(description="Never touched.", examples=[1])]
 
 
 class Coverage(TypedDict):
