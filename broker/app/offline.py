@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from broker.app.adapters import open_providers
-from broker.app.build import built
+from broker.app.build import Parts, built
 from broker.app.identity import prepare_data_dir, read_deployment_id, sealing_key
 from broker.clock import utcnow
 from broker.config import Settings
@@ -20,7 +20,7 @@ from broker.errors import StartupError
 from broker.model import Holder
 from broker.store import Store
 from broker.store.lock import DatabaseLock
-from broker.sweeper import SweepReport
+from broker.sweeper import Applied, SweepReport
 from providers.base import Instance, Provider
 from providers.errors import NotFound, ProviderError
 from providers.label import deployment_part, parse_label
@@ -34,19 +34,32 @@ PROOF_PATIENCE = timedelta(seconds=30)
 _BETWEEN_LOOKS = timedelta(seconds=1)
 
 
-async def sweep_once(settings: Settings, *, dry_run: bool) -> SweepReport:
-    """One sweep. Raises LockHeld while a server works on the database, and StartupError.
+async def sweep_once(
+    settings: Settings, *, dry_run: bool, patience: timedelta = TEARDOWN_PATIENCE
+) -> SweepReport:
+    """One sweep, with the destructions that fail when the work it began is done.
 
-    A restored database is refused until a server has started on it.
+    `patience` bounds that work. Raises LockHeld while a server works on the database, and
+    StartupError, also for a restored database until a server has started on it.
     """
     lock = DatabaseLock.acquire(settings.database_path, "")
     try:
         async with built(settings, is_passing=True) as parts:
             report = await parts.sweeper.sweep(parts.tools.doors, is_dry_run=dry_run)
-            await parts.workers.until_idle(TEARDOWN_PATIENCE)
-            return report
+            await parts.workers.until_idle(patience)
+            return replace(report, actions=(*report.actions, *_failing(parts)))
     finally:
         lock.release()
+
+
+def _failing(parts: Parts) -> Iterator[Applied]:
+    """The machines of sessions that are not destroyed; orphans are actions of the sweep itself."""
+    for provider in parts.tools.doors:
+        for one in parts.tools.destructions.failing(provider):
+            if not one.is_orphan:
+                yield Applied(
+                    "destroy", one.answer, False, one.session_id, provider, one.instance_id
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,8 @@ def sweep(
     broker; where one holds the database, that one is asked to do it.
     """
     settings = load(config=config, database=database, simulate=simulate)
-    _fail_if_incomplete(_sweep(settings, output, is_dry=dry_run or not once))
+    report = _sweep(settings, output, is_dry=dry_run or not once)
+    _fail_if_incomplete(report, () if report["dry_run"] else _undestroyed(report))
 
 
 def _sweep(settings: Settings, output: str, *, is_dry: bool) -> Body:
@@ -118,6 +119,15 @@ def _fail_if_incomplete(report: Body, left: Iterable[str] = ()) -> None:
         raise CommandFailed("; ".join(troubles))
 
 
+def _undestroyed(report: Body) -> list[str]:
+    """What the sweep should have destroyed and did not."""
+    return [
+        f"Machine {row['instance_id']} of {row['provider']} is not destroyed: {row['reason']}"
+        for row in report["actions"]
+        if row["action"] == "destroy" and not row["done"]
+    ]
+
+
 def _left_alive(report: Body) -> list[str]:
     """What should have been destroyed and is not."""
     return [
@@ -136,7 +146,9 @@ def _print_actions(report: Body) -> None:
         ("REASON", "reason"),
         ("DONE", lambda row: None if report["dry_run"] else row.get("done")),
     ]
-    print_table(columns, report["actions"], empty="There is nothing to do.")
+    # What could not be listed may need anything: the error that follows says so.
+    empty = "" if report["unlisted"] else "There is nothing to do."
+    print_table(columns, report["actions"], empty=empty)
 
 
 def _print_machines(report: Body) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from broker.app import sweep_once
 from broker.app.identity import sealing_key
 from broker.decide import moves
 from broker.errors import StartupError
@@ -18,6 +20,7 @@ from providers.label import Label
 from tests.builders import NOW, a_request, a_session, an_attempt
 from tests.service.conftest import Broker, Serve, eventually
 from tests.service.scenarios import (
+    FOR_EVER,
     a_label,
     assert_sound,
     ended,
@@ -180,6 +183,31 @@ async def test_sessions_at_an_account_that_cannot_be_spoken_to_are_not_forgotten
     async with serve() as broker:
         assert "stopped" == (await ended(broker, session["id"]))["status"]
         await assert_sound(broker)
+
+
+async def test_a_sweep_without_a_broker_tells_what_it_could_not_destroy(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """The machine of a session that was to end, and which account it did not see."""
+    async with serve() as broker:
+        session = await running(broker)
+        settings = broker.parts.settings
+        await broker.fault("error", "destroy", times=FOR_EVER)
+        await broker.call("POST", f"/api/v1/sessions/{session['id']}/done")
+    rename(tmp_path, "simulator", "vastai")
+
+    report = await sweep_once(settings, dry_run=False, patience=timedelta(seconds=2))
+
+    (action,) = report.actions
+    assert ("destroy", "vastai", session["id"], session["provider_instance_id"], False) == (
+        action.action,
+        action.provider,
+        action.session_id,
+        action.instance_id,
+        action.is_done,
+    )
+    assert "set VASTAI_API_KEY" in action.reason
+    assert ["vastai"] == list(report.unlisted)
 
 
 async def test_what_was_never_sent_is_not_rented_where_nothing_new_is(serve: Serve) -> None:
