@@ -49,6 +49,12 @@ class Claims:
         if offer.id in self._by_offer:
             self._drop(offer.id)
 
+    def vacate(self, offer: Offer, accepted_at: datetime) -> None:
+        """Give an offer back whose machine, accepted then, is gone; unless it was taken again."""
+        claim = self._by_offer.get(offer.id)
+        if claim and claim.confirmed_at is not None and claim.confirmed_at <= accepted_at:
+            self._drop(offer.id)
+
     def read(self, provider: str, begun_at: datetime) -> None:
         """A reading of `provider` that began then shows what was confirmed before."""
         seen = [

@@ -294,8 +294,12 @@ class Inventory:
         self._claims.confirm(offer, at)
 
     def release(self, offer: Offer) -> None:
-        """Nothing of ours is on the offer, or any more."""
+        """Nothing of ours is on the offer."""
         self._claims.release(offer)
+
+    def vacate(self, offer: Offer, accepted_at: datetime) -> None:
+        """The machine that was accepted then is gone; somebody else may have the offer by now."""
+        self._claims.vacate(offer, accepted_at)
 
     def note_failure(self, failure: Failure) -> None:
         """Remember that an offer did not become a working machine."""

@@ -240,7 +240,7 @@ class Teardown:
     async def _gone(self, session: Session, attempt: Attempt, proof: Proof) -> None:
         tools = self._tools
         self._seen.pop(attempt.label, None)
-        tools.inventory.release(attempt.offer)
+        tools.inventory.vacate(attempt.offer, attempt.accepted_at or tools.now())
         tools.destructions.succeed(attempt.offer.provider, attempt.instance_id or "")
         accruals = await tools.store.accruals(session_id=session.id)
         until = {one.attempt: one.ends_at for one in accruals}.get(attempt.n)

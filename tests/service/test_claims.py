@@ -48,6 +48,23 @@ async def test_a_hundred_creations_by_criteria_take_a_hundred_different_offers(
     assert inventory.choose(a_request()) is None
 
 
+async def test_an_offer_is_free_again_when_its_machine_is_gone(store: Store, clock: Clock) -> None:
+    """The proof of it may come when the offer is listed, and somebody else has taken it."""
+    inventory = await read(store, clock, ONE)
+    accepted_at = clock()
+    assert inventory.claim(ONE)
+    inventory.confirm(ONE, accepted_at)
+    inventory.vacate(ONE, accepted_at)
+    assert inventory.claim(ONE)
+
+    inventory.vacate(ONE, accepted_at)
+    assert not inventory.claim(ONE)
+
+    inventory.confirm(ONE, accepted_at + minutes(1))
+    inventory.vacate(ONE, accepted_at)
+    assert not inventory.claim(ONE)
+
+
 async def test_a_taken_offer_is_not_listed_and_cannot_be_taken_again(
     store: Store, clock: Clock
 ) -> None:
