@@ -322,11 +322,11 @@ class Metrics:
                 self._verify_failures.inc()
             case Effect.DESTROY_IGNORED:
                 self._destroy_failures.inc()
+            case Effect.GONE if change.attempt is not None:
+                self._observe(self._reap_seconds, change.attempt.due_at, change.attempt.gone_at)
         if session.is_final:
             reason = session.reason or Reason.INTERNAL_ERROR
             self._ended.labels(session.offer.provider, reason).inc()
-            gone_at = change.attempt.gone_at if change.attempt is not None else None
-            self._observe(self._reap_seconds, session.due_at, gone_at)
 
     def _verified(self, session: Session, attempt: Attempt | None) -> None:
         accepted_at = attempt.accepted_at if attempt is not None else None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
-from broker.model import Accrual, Attempt, Session
+from broker.decide.events import require_open
+from broker.effects import Effect
+from broker.model import Accrual, Attempt, Change, Session
 from providers.base import Instance
 
 
@@ -29,3 +32,15 @@ def meter(session: Session, attempt: Attempt, ends_at: datetime | None = None) -
         begins_at=attempt.accepted_at or attempt.started_at,
         ends_at=ends_at or attempt.destroy_accepted_at or attempt.absent_at,
     )
+
+
+def run_on(session: Session, attempt: Attempt) -> Change:
+    """What was asked for, and may have been accepted, is known to have had no effect.
+
+    So the machine is billed on. No event, as for `moves.destroy_again`.
+    """
+    require_open(session, "bill on")
+    is_ignored = attempt.destroy_accepted_at is not None
+    name = Effect.DESTROY_IGNORED if is_ignored else Effect.RUN_ON
+    up = replace(attempt, destroy_accepted_at=None)
+    return Change(name, session, up, accrual=meter(session, up))

@@ -207,7 +207,7 @@ def verify(
 def doom(session: Session, attempt: Attempt, reason: Reason, detail: str, now: datetime) -> Change:
     """The attempt has failed; its instance still has to be destroyed."""
     event = event_of("attempt.failed", session, now, why(attempt, reason, detail))
-    failed = replace(attempt, reason=reason, detail=detail)
+    failed = replace(attempt, reason=reason, detail=detail, due_at=now)
     return Change(Effect.DOOM, session, failed, (event,), failure=failure_of(attempt, reason, now))
 
 
@@ -272,7 +272,7 @@ def lose(session: Session, attempt: Attempt, detail: str, now: datetime) -> Chan
     """The machine of a running session is lost: what may be left of it has to be destroyed."""
     reason = Reason.INSTANCE_LOST
     ending = replace(session, wanted=Wanted.GONE, reason=reason, error=detail, due_at=now)
-    lost = replace(attempt, reason=reason, detail=detail)
+    lost = replace(attempt, reason=reason, detail=detail, due_at=now)
     event = event_of("session.lost", session, now, why(attempt, reason, detail))
     failure = failure_of(attempt, reason, now)
     return Change(Effect.LOSE, ending, lost, (event,), failure=failure)
@@ -308,18 +308,6 @@ def destroy_again(session: Session, attempt: Attempt, accepted_at: datetime) -> 
     return Change(Effect.DESTROY_AGAIN, session, asked, accrual=meter(session, asked))
 
 
-def run_on(session: Session, attempt: Attempt) -> Change:
-    """What was asked for, and may have been accepted, is known to have had no effect.
-
-    So the machine is billed on. No event, as for `destroy_again`.
-    """
-    require_open(session, "bill on")
-    is_ignored = attempt.destroy_accepted_at is not None
-    name = Effect.DESTROY_IGNORED if is_ignored else Effect.RUN_ON
-    up = replace(attempt, destroy_accepted_at=None)
-    return Change(name, session, up, accrual=meter(session, up))
-
-
 def destroy_fails(session: Session, attempt: Attempt, detail: str, now: datetime) -> Change:
     """The provider does not destroy; it is asked again without end."""
     data = {"attempt": attempt.n, "instance_id": attempt.instance_id, "detail": detail}
@@ -337,10 +325,13 @@ def gone(
     """It is proved that the instance is gone: the attempt is over.
 
     `billed_until` is where its meter stands; where it still runs, it stops at the acceptance
-    of the destruction, and without one at the instant at which the instance was missed.
+    of the destruction, and without one at the instant at which the instance was missed. The end
+    of a failed attempt was due at its failure, though the session's may have come since.
     """
+    due_at = attempt.due_at or session.due_at
     over = replace(
         attempt,
+        due_at=due_at,
         absent_at=proof.first.at,
         absent_by=proof.first.by,
         gone_at=now,
@@ -356,7 +347,9 @@ def gone(
         (event_of("instance.gone", session, now, data),),
         accrual=meter(session, over, billed_until),
     )
-    return conclude(change, now) if session.wanted is Wanted.GONE else change
+    if session.wanted is Wanted.RUNNING:
+        return change
+    return conclude(replace(change, session=replace(session, due_at=due_at)), now)
 
 
 def retry(session: Session, attempt: Attempt, now: datetime) -> Change:
@@ -374,9 +367,15 @@ def retry(session: Session, attempt: Attempt, now: datetime) -> Change:
     return Change(Effect.RETRY, after, attempt, (event_of("attempt.started", session, now, data),))
 
 
-def give_up(session: Session, reason: Reason, detail: str, now: datetime) -> Change:
-    """No attempt worked and no offer is left to try: no machine exists, the session failed."""
-    failing = replace(session, wanted=Wanted.GONE, reason=reason, error=detail, due_at=now)
+def give_up(
+    session: Session, attempt: Attempt, reason: Reason, detail: str, now: datetime
+) -> Change:
+    """No attempt worked and no offer is left to try: no machine exists, the session failed.
+
+    Its end was due when the last attempt failed.
+    """
+    due_at = attempt.due_at or now
+    failing = replace(session, wanted=Wanted.GONE, reason=reason, error=detail, due_at=due_at)
     return conclude(Change(Effect.GIVE_UP, failing), now)
 
 

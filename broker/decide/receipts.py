@@ -59,12 +59,21 @@ class SessionReceipt:
         return next((one for one in reversed(self.machines) if one.was_made), None)
 
     @property
+    def due_at(self) -> datetime | None:
+        """When the end of the last machine was due; without one, that of the session."""
+        kept = self.last.attempt.due_at if self.last is not None else None
+        return kept or self.session.due_at
+
+    @property
     def reap_delay(self) -> timedelta | None:
-        """From the instant at which the end was due to its proof; None without a machine."""
+        """From the instant at which the end was due to its proof; None without a machine.
+
+        Never negative, though the wall clock may have been set back in between.
+        """
         proved_at = self.last.attempt.gone_at if self.last is not None else None
-        if proved_at is None or self.session.due_at is None:
+        if proved_at is None or self.due_at is None:
             return None
-        return max(proved_at - self.session.due_at, timedelta(0))
+        return max(proved_at - self.due_at, timedelta(0))
 
     @property
     def billed_for(self) -> timedelta:

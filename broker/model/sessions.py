@@ -49,6 +49,8 @@ class Attempt:
     """Why it failed; set as soon as that is decided, before the instance is gone."""
     detail: str | None = None
     """The same as a sentence."""
+    due_at: datetime | None = None
+    """When the end of its instance became due: its failure, or the end of the session."""
     destroy_asked_at: datetime | None = None
     """The first attempt to destroy."""
     destroy_accepted_at: datetime | None = None

@@ -95,6 +95,7 @@ attempts = sa.Table(
     sa.Column("absent_at", Instant),
     sa.Column("absent_by", word(Witness)),
     sa.Column("gone_by", word(Witness)),
+    sa.Column("due_at", Instant),
 )
 
 events = sa.Table(

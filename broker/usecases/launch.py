@@ -239,7 +239,7 @@ class Launcher:
         now = tools.now()
         await tools.journal.apply(
             session.id,
-            lambda s, _: moves.give_up(s, reason, detail, now) if _is_wanted(s) else None,
+            lambda s, a: moves.give_up(s, a, reason, detail, now) if _is_wanted(s) else None,
         )
 
     async def _stand_in(self, session: Session, attempt: Attempt) -> bool:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from broker.decide import moves
 from broker.decide.absence import APART, Observation, Proof, observe, proof_of
 from broker.decide.destruction import Failing, is_news, told
+from broker.decide.meter import run_on
 from broker.decide.pauses import growing
 from broker.model import Attempt, Session, Witness
 from broker.usecases.launch import Tools
@@ -152,7 +153,7 @@ class Teardown:
         if seen.is_billed or not self._stays_up(attempt, seen):
             return
         seen.is_billed, seen.called_at = True, None
-        await self._tools.journal.apply(session.id, moves.run_on)
+        await self._tools.journal.apply(session.id, run_on)
         if seen.is_accepted:
             seen.is_accepted = False
             seen.ignored += 1

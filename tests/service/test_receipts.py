@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from broker.clock import utcnow
 from tests.service.conftest import Broker
-from tests.service.scenarios import ended, instant, market, running
+from tests.service.scenarios import ended, instant, market, metric, running
 
 
 async def test_an_ended_session_has_a_receipt(broker: Broker) -> None:
@@ -41,6 +41,23 @@ async def test_an_ended_session_has_a_receipt(broker: Broker) -> None:
     (bill,) = await market(broker).statement(utcnow())
     assert bill.label == machine["label"]
     assert abs(bill.billed - Decimal(str(receipt["billed"]))) < bill.price_per_hour / 3600
+
+
+async def test_the_machines_of_a_failed_session_were_due_when_they_failed(broker: Broker) -> None:
+    """Each tells its own life in order, and each is in the metric."""
+    await broker.fault("wrong_gpu", "boot", times=2)
+    _, body = await broker.rent(auto_retry=True, max_retries=1)
+    session = await ended(broker, body["session"]["id"])
+    _, receipt = await broker.call("GET", f"/api/v1/sessions/{session['id']}/receipt")
+
+    assert ("failed", "wrong_gpu") == (receipt["status"], receipt["reason"])
+    for machine in (*receipt["machines"], receipt):
+        life = [machine[name] for name in ("due_at", "destroy_asked_at", "destroy_accepted_at")]
+        life.append(machine["proved_gone_at"])
+        assert life == sorted(life)
+    assert receipt["machines"][-1]["due_at"] == receipt["due_at"]
+    assert 0 < receipt["reap_delay_seconds"]
+    assert 2 == await metric(broker, "gpu_reap_delay_seconds_count")
 
 
 async def test_a_session_that_is_not_over_has_no_receipt_yet(market_only: Broker) -> None:

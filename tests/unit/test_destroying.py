@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from broker.decide import moves
+from broker.decide.meter import run_on
 from broker.effects import Effect
 from broker.model import Attempt, Change
 from tests.builders import LATER, NOW, PROOF, STOPPING, TIMEOUT, VERIFIED
@@ -59,7 +60,7 @@ def test_a_destruction_without_effect_is_billed_until_it_has_one() -> None:
 def test_what_is_known_to_have_had_no_effect_does_not_stop_the_meter() -> None:
     """The machine is billed on, and where it is missed later without more, until then."""
     accepted = replace(attempt_of(ASKED), destroy_accepted_at=NOW)
-    change = moves.run_on(STOPPING, accepted)
+    change = run_on(STOPPING, accepted)
     assert Effect.DESTROY_IGNORED is change.name
     assert NOW == attempt_of(change).destroy_asked_at
     assert attempt_of(change).destroy_accepted_at is None
@@ -73,7 +74,7 @@ def test_what_is_known_to_have_had_no_effect_does_not_stop_the_meter() -> None:
 
 def test_a_call_that_was_not_accepted_does_not_stop_the_meter_either() -> None:
     """It is no acceptance that was ignored."""
-    change = moves.run_on(STOPPING, attempt_of(ASKED))
+    change = run_on(STOPPING, attempt_of(ASKED))
     assert Effect.RUN_ON is change.name
     assert change.accrual is not None
     assert change.accrual.ends_at is None

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from broker.decide import moves, upkeep
+from broker.decide import meter, moves, upkeep
 from broker.decide.boot import Wrong
 from broker.decide.states import IllegalMove
 from broker.effects import Effect
@@ -64,11 +64,11 @@ MOVES: dict[str, Callable[[Session], Change]] = {
     "ask_to_destroy": lambda s: moves.ask_to_destroy(s, VERIFIED, LATER),
     "destroying": lambda s: moves.destroying(s, VERIFIED, LATER),
     "destroy_again": lambda s: moves.destroy_again(s, VERIFIED, LATER),
-    "run_on": lambda s: moves.run_on(s, VERIFIED),
+    "run_on": lambda s: meter.run_on(s, VERIFIED),
     "destroy_fails": lambda s: moves.destroy_fails(s, VERIFIED, "", LATER),
     "gone": lambda s: moves.gone(s, VERIFIED, PROOF, LATER),
     "retry": lambda s: moves.retry(s, an_attempt(n=2), LATER),
-    "give_up": lambda s: moves.give_up(s, Reason.OFFER_GONE, "", LATER),
+    "give_up": lambda s: moves.give_up(s, VERIFIED, Reason.OFFER_GONE, "", LATER),
     "conclude": lambda s: moves.conclude(Change(Effect.CONCLUDE, s), LATER),
 }
 
@@ -77,9 +77,10 @@ def test_every_move_is_among_those_that_are_held_against_final_sessions() -> Non
     """A new move cannot be forgotten here; only the first record has no session before it."""
     own = {
         name
-        for module in (moves, upkeep)
+        for module in (meter, moves, upkeep)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
+        if "Change" in function.__annotations__["return"]
     }
 
     assert own == {*MOVES, "record"} - {"report_idle"}

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.decide import moves
+from broker.decide.meter import run_on
 from broker.decide.steps import Step, next_step
 from broker.effects import Effect
 from broker.model import Access, Accrual, Attempt, Change, Reason, Session, Status, Wanted
@@ -119,7 +120,7 @@ def destroy(life: Life, how: str) -> None:
     elif how == "ignored":
         life.write(moves.destroy_again(session, attempt, now))
     elif how == "stays":
-        life.write(moves.run_on(session, attempt))
+        life.write(run_on(session, attempt))
     elif how == "gone":
         life.machines.discard(attempt.label)
         life.write(moves.gone(session, attempt, PROOF, now))
@@ -134,7 +135,7 @@ def retry(life: Life, how: str) -> None:
         life.write(moves.retry(life.session, attempt, life.now))
     else:
         reason = life.attempt.reason or Reason.INTERNAL_ERROR
-        life.write(moves.give_up(life.session, reason, "", life.now))
+        life.write(moves.give_up(life.session, life.attempt, reason, "", life.now))
 
 
 def abandon(life: Life, _: str) -> None:

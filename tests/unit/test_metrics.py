@@ -11,7 +11,7 @@ from broker.decide.spending import Spending
 from broker.metrics import Metrics, Snapshot
 from broker.model import LIVE, Reason, Status
 from broker.usecases import doors
-from tests.builders import LATER, NOW, PROOF, PROVISIONING, STOPPING, VERIFIED
+from tests.builders import LATER, MADE, NOW, PROOF, PROVISIONING, STOPPING, VERIFIED, an_attempt
 from tests.unit.exposition import NOTHING, PROVIDERS, WITH_BALANCE, exposed, kinds, samples
 
 NAMES = {
@@ -114,15 +114,21 @@ def test_only_a_balance_that_is_known_is_shown() -> None:
 
 
 def test_the_delay_of_an_end_is_that_of_a_machine() -> None:
-    """From the instant at which it was due to the proof; where none was left nothing is late."""
+    """From the instant at which it was due to the proof; where none was left nothing is late.
+
+    A machine that has failed is late though its session goes on, with another.
+    """
     metrics = Metrics(PROVIDERS, Spending())
     due = replace(STOPPING, due_at=NOW)
+    doomed = moves.doom(PROVISIONING, MADE, Reason.WRONG_GPU, "a GTX 1070", NOW).attempt
+    assert doomed is not None
     for change in (
-        moves.give_up(PROVISIONING, Reason.OFFER_GONE, "gone", LATER),
+        moves.give_up(PROVISIONING, an_attempt(), Reason.OFFER_GONE, "gone", LATER),
         moves.gone(due, VERIFIED, PROOF, LATER),
+        moves.gone(PROVISIONING, doomed, PROOF, LATER),
     ):
         metrics.session_changed(change, change.session)
     told = samples(metrics.expose(NOTHING).decode())
 
-    assert told[labelled("gpu_reap_delay_seconds_count")] == 1
-    assert told[labelled("gpu_reap_delay_seconds_sum")] == (LATER - NOW).total_seconds()
+    assert told[labelled("gpu_reap_delay_seconds_count")] == 2
+    assert told[labelled("gpu_reap_delay_seconds_sum")] == 2 * (LATER - NOW).total_seconds()

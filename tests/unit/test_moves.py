@@ -214,6 +214,25 @@ def test_a_doomed_attempt_stays_open_until_its_machine_is_gone() -> None:
     assert ["attempt.failed"] == kinds(change)
 
 
+def test_the_end_of_a_failed_attempt_was_due_at_its_failure() -> None:
+    """Also where the consumer asks for the end while its machine is being destroyed."""
+    doomed = attempt_of(moves.doom(PROVISIONING, MADE, Reason.WRONG_GPU, "a GTX 1070", NOW))
+    gone = attempt_of(moves.gone(PROVISIONING, doomed, PROOF, LATER))
+    failed = moves.give_up(PROVISIONING, gone, Reason.WRONG_GPU, "a GTX 1070", LATER + TIMEOUT)
+    assert NOW == gone.due_at == failed.session.due_at
+
+    ending = moves.end(PROVISIONING, Reason.DELETED, LATER, LATER).session
+    deleted = moves.gone(ending, doomed, PROOF, LATER + TIMEOUT)
+    assert NOW == attempt_of(deleted).due_at == deleted.session.due_at
+
+
+def test_the_end_of_a_machine_is_otherwise_due_with_that_of_its_session() -> None:
+    """Asked for, or lost."""
+    ending = moves.end(RUNNING, Reason.EXPIRED, NOW, LATER).session
+    assert NOW == attempt_of(moves.gone(ending, VERIFIED, PROOF, LATER)).due_at
+    assert LATER == attempt_of(moves.lose(RUNNING, VERIFIED, "offline", LATER)).due_at
+
+
 def test_an_end_writes_the_intent_and_the_instant_at_which_it_was_due() -> None:
     """The status follows, the attempt and its meter go on."""
     for session in (PENDING, PROVISIONING, RUNNING):
@@ -304,7 +323,7 @@ def test_an_image_that_a_provider_chose_goes_with_its_machine(
 
 def test_a_session_that_gives_up_has_failed_for_the_reason_of_its_last_attempt() -> None:
     """No machine is left, so the status is final at once."""
-    change = moves.give_up(PROVISIONING, Reason.BOOT_TIMEOUT, "never came up", LATER)
+    change = moves.give_up(PROVISIONING, an_attempt(), Reason.BOOT_TIMEOUT, "never came up", LATER)
 
     assert (Status.FAILED, Wanted.GONE) == (change.session.status, change.session.wanted)
     assert (Reason.BOOT_TIMEOUT, "never came up") == (change.session.reason, change.session.error)

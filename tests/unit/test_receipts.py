@@ -68,6 +68,14 @@ def test_a_receipt_tells_the_two_observations() -> None:
     assert LATER - NOW == receipt.reap_delay
 
 
+def test_the_end_of_a_failed_session_was_due_when_its_machine_failed() -> None:
+    """Not when the session gave up, which is after the proof."""
+    failed = replace(STOPPED, status=Status.FAILED, due_at=LATER)
+    receipt = over(failed, ended(replace(VERIFIED, due_at=NOW)), replace(REFUSED, n=2))
+    assert NOW == receipt.due_at
+    assert LATER - NOW == receipt.reap_delay
+
+
 def test_an_end_that_was_proved_before_observations_were_kept_tells_what_is_known() -> None:
     """Nothing is invented."""
     receipt = over(STOPPED, replace(VERIFIED, gone_at=LATER))
@@ -93,7 +101,7 @@ def test_a_session_that_never_had_a_machine_waited_for_none() -> None:
 
 
 def test_an_end_that_was_due_only_after_the_proof_was_not_late() -> None:
-    """A session gives up when no machine is left."""
+    """The wall clock was set back in between."""
     receipt = over(replace(STOPPED, due_at=LATER + SECOND), ended(VERIFIED))
     assert timedelta(0) == receipt.reap_delay
 

@@ -71,6 +71,14 @@ class MachineReceipt(TypedDict):
         Instant | None,
         Field(description="Since when it is billed.", examples=["2026-01-29T13:00:02.000Z"]),
     ]
+    due_at: Annotated[
+        Instant | None,
+        Field(
+            description="When its end was due: its failure, or the end of the session. Null where "
+            "there was no machine, or that was not kept.",
+            examples=["2026-01-29T14:00:00.000Z"],
+        ),
+    ]
     destroy_asked_at: DestroyAskedAt
     destroy_accepted_at: DestroyAcceptedAt
     observations: list[Observation]
@@ -96,7 +104,10 @@ class SessionReceipt(TypedDict):
     ]
     due_at: Annotated[
         Instant | None,
-        Field(description="When its end was due.", examples=["2026-01-29T14:00:00.000Z"]),
+        Field(
+            description="When its end was due; that of its last machine, where it had one.",
+            examples=["2026-01-29T14:00:00.000Z"],
+        ),
     ]
     destroy_asked_at: DestroyAskedAt
     destroy_accepted_at: DestroyAcceptedAt

@@ -15,6 +15,7 @@ def upgrade() -> None:
     op.add_column("attempts", sa.Column("absent_at", sa.BigInteger))
     op.add_column("attempts", sa.Column("absent_by", sa.String(32)))
     op.add_column("attempts", sa.Column("gone_by", sa.String(32)))
+    op.add_column("attempts", sa.Column("due_at", sa.BigInteger))
     # A receipt is what an ended session has; these are requests with an Idempotency-Key.
     op.rename_table("receipts", "carried_out")
     op.drop_index("ix_receipts_created", "carried_out")
