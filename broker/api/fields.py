@@ -26,6 +26,12 @@ def _printable(text: str) -> str:
     return text
 
 
+def _worded(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must hold more than blanks")
+    return text
+
+
 def _script(text: str) -> str:
     if "\0" in text:
         raise ValueError("must not hold a NUL character")
@@ -67,6 +73,13 @@ def _spelled_truth(text: str) -> bool:
 
 _PRINTABLE: JsonDict = {"pattern": r"^[^\u0000-\u001f\u007f-\u00a0\u00ad]*$"}
 """As far as a pattern that every language reads can say it: exact for Latin-1."""
+_WORDED: JsonDict = {
+    "pattern": (
+        r"^[^\u0000-\u001f\u007f-\u00a0\u00ad]*[^\u0000-\u0020\u007f-\u00a0\u00ad]"
+        r"[^\u0000-\u001f\u007f-\u00a0\u00ad]*$"
+    )
+}
+"""The same, with something to read."""
 _WITHOUT_NUL: JsonDict = {"pattern": r"^[^\u0000]*$"}
 
 Text = Annotated[
@@ -79,6 +92,13 @@ LongText = Annotated[
     Field(min_length=1, max_length=1024, json_schema_extra=_PRINTABLE),
     AfterValidator(_printable),
 ]
+Sentence = Annotated[
+    StrictStr,
+    Field(min_length=1, max_length=1024, json_schema_extra=_WORDED),
+    AfterValidator(_printable),
+    AfterValidator(_worded),
+]
+"""Something for a person to read."""
 Name = Annotated[
     StrictStr,
     Field(min_length=1, max_length=255, json_schema_extra=_PRINTABLE),

@@ -10,9 +10,9 @@ from aiohttp import web
 from pydantic import ConfigDict, Field
 
 from broker.api import shapes
-from broker.api.fields import JSON_NUMBER, LongText
+from broker.api.fields import JSON_NUMBER, Sentence
 from broker.api.http import RequestModel, json_response, parse_body
-from broker.api.models import exactly_one_of, one_of
+from broker.api.models import NoBody, exactly_one_of, one_of
 from broker.api.routes import Resource, Route, Tag
 from broker.errors import Conflict, Detail, NotFound
 from broker.usecases.holds import Holds
@@ -37,7 +37,7 @@ class SessionHold(RequestModel):
     minutes: Annotated[int, Field(ge=1, le=_LONGEST_HOURS * 60), JSON_NUMBER] | None = Field(
         None, description="How many minutes from now on; instead of hours."
     )
-    reason: LongText = Field(description="Why: whoever finds the session held will read it.")
+    reason: Sentence = Field(description="Why: whoever finds the session held will read it.")
 
     @classmethod
     def contradictions(cls, given: Mapping[str, object]) -> Iterable[Detail]:
@@ -64,6 +64,7 @@ class HoldRoutes(Resource):
         return json_response(answer)
 
     async def release(self, request: web.Request) -> web.Response:
+        await parse_body(NoBody, request)
         session = await self._holds.release(request.match_info["id"])
         answer: shapes.ReleasedSession = {
             "message": "session released",
@@ -99,11 +100,12 @@ class HoldRoutes(Resource):
             tag=Tag.OPERATION,
             summary="Let a held session go",
             description=(
-                "It ends at once where its lease is over. Repeat it as you like: nothing happens "
-                "to a session that is not held."
+                "It ends at once where its lease is over. Nothing happens to a session that is not "
+                "held; 409 where it has ended."
             ),
             names={"id": shapes.SessionId},
+            body=NoBody,
             answers={200: shapes.ReleasedSession},
-            errors=(NotFound,),
+            errors=(NotFound, Conflict),
         ),
     )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from broker.api import shapes
-from broker.decide.lease import due_at
+from broker.decide.lease import due_at, has_cut_hold
 from broker.decide.money import price_of
 from broker.model import Attempt, Event, Session, Warned
 from providers.base import Endpoint
@@ -32,6 +32,7 @@ def present_session(
 ) -> shapes.Session:
     """The session object; `accrued` is what it has cost so far."""
     span = due_at(session) - session.created_at
+    has_hold = not has_cut_hold(session)
     return {
         "id": session.id,
         "status": session.status,
@@ -45,8 +46,8 @@ def present_session(
         "accrued_cost": accrued,
         "created_at": session.created_at,
         "expires_at": session.expires_at,
-        "held_until": session.held_until,
-        "hold_reason": session.hold_reason,
+        "held_until": session.held_until if has_hold else None,
+        "hold_reason": session.hold_reason if has_hold else None,
         "running_at": session.running_at,
         "stopped_at": session.stopped_at,
         "attempts": [_present_attempt(attempt) for attempt in attempts],

@@ -127,9 +127,10 @@ class SessionRoutes(Resource):
     async def extend(self, request: web.Request) -> web.Response:
         body = await parse_body(SessionExtend, request)
         by = timedelta(hours=body.additional_hours or 0, minutes=body.additional_minutes or 0)
+        field = "additional_minutes" if body.additional_hours is None else "additional_hours"
         session_id = request.match_info["id"]
         async with self._idempotency.turn(parse_keyed(request, body)) as turn:
-            expires_at = await self._sessions.extend(session_id, by, turn)
+            expires_at = await self._sessions.extend(session_id, by, field, turn)
         answer: shapes.ExtendedSession = {
             "message": "session extended",
             "session_id": session_id,

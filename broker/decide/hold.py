@@ -39,7 +39,12 @@ def hold(session: Session, until: datetime, reason: str, now: datetime) -> Chang
 
 
 def release(session: Session, now: datetime) -> Change | None:
-    """The hold is over; so is the session, where only the hold kept it. None without a hold."""
+    """The hold is over; so is the session, where only the hold kept it. None without a hold.
+
+    Raises Conflict where the session has ended.
+    """
+    if session.is_final:
+        raise Conflict(f"The session is {session.status}: nothing holds it.")
     if session.wanted is Wanted.GONE or not lease.is_kept(session, now):
         return None
     data = {"held_until": session.held_until, "reason": session.hold_reason}

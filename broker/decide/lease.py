@@ -37,15 +37,18 @@ def grant_lease(now: datetime, reservation: timedelta, hard_max: timedelta) -> L
     return Lease(now + reservation, hard_max_at, deadline + timedelta(minutes=1))
 
 
-def extend(session: Session, by: timedelta) -> datetime:
-    """The new end of a session; raises HardMaxExceeded where it would pass the hard maximum."""
+def extend(session: Session, by: timedelta, field: str) -> datetime:
+    """The new end of a session; raises HardMaxExceeded where it would pass the hard maximum.
+
+    `field` is the one that says by how much.
+    """
     expires_at = session.expires_at + by
     if expires_at > session.hard_max_at:
         longest = session.hard_max_at - session.created_at
         raise HardMaxExceeded(
             f"The whole reservation would be {_hours(expires_at - session.created_at)} h; "
             f"the hard maximum is {_hours(longest)} h.",
-            details=[Detail("additional_hours", f"{_hours(longest)} in all at most")],
+            details=[Detail(field, f"{_hours(longest)} h in all at most")],
         )
     return expires_at
 
@@ -66,6 +69,12 @@ def due_at(leased: Session | Watch) -> datetime:
 def is_kept(leased: Session | Watch, now: datetime) -> bool:
     """Whether an operator keeps the broker from ending it by itself."""
     return leased.held_until is not None and now < leased.held_until
+
+
+def has_cut_hold(session: Session) -> bool:
+    """Whether a session has ended before its hold: nothing holds it any more."""
+    ended_at, until = session.stopped_at, session.held_until
+    return ended_at is not None and until is not None and ended_at < until
 
 
 def needs_warning(leased: Session | Watch, now: datetime) -> bool:

@@ -32,7 +32,10 @@ class Holds:
         return await self._tools.journal.apply(session_id, decide)
 
     async def release(self, session_id: str) -> Session:
-        """Let a session go: where its lease is over it ends now. Raises NotFound."""
+        """Let a session go: where its lease is over it ends now.
+
+        Raises NotFound, and Conflict where it has ended.
+        """
         now = self._tools.now()
         session = await self._tools.journal.apply(
             session_id, lambda session, _: hold.release(session, now)

@@ -57,13 +57,14 @@ class Sessions:
             self._workers.wake(session_id)
         return session
 
-    async def extend(self, session_id: str, by: timedelta, turn: Turn) -> datetime:
+    async def extend(self, session_id: str, by: timedelta, field: str, turn: Turn) -> datetime:
         """Move the end, and return it.
 
         Raises HardMaxExceeded, Conflict where it is ending, InsufficientFunds where the account
         cannot pay for it.
 
-        `turn` is that of the request: what it asked for before is not done again.
+        `field` is the one that says by how much. `turn` is that of the request: what it asked for
+        before is not done again.
         """
         if turn.carried_out is not None:
             return datetime.fromisoformat(turn.carried_out.answer["expires_at"])
@@ -72,12 +73,12 @@ class Sessions:
             if not _is_wanted(session):
                 raise Conflict(f"The session is {session.status}: it cannot be extended.")
             longest = session.offer.max_duration
-            expires_at = lease.extend(session, by)
+            expires_at = lease.extend(session, by, field)
             if longest is not None and expires_at - session.created_at > longest:
                 problem = f"the offer is there for {longest / timedelta(hours=1):g} h at most"
                 raise ValidationFailed(
                     "The offer cannot be rented for that long.",
-                    details=[Detail("additional_hours", problem)],
+                    details=[Detail(field, problem)],
                 )
             self._check_funds(session, by)
             now = self._tools.now()

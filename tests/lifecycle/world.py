@@ -196,7 +196,7 @@ class World:
         short, long = self.lease_of(session)
         self.deeds.leases[session.id] = short, long + by
         try:
-            await self.broker.parts.sessions.extend(session.id, by, UNKEYED)
+            await self.broker.parts.sessions.extend(session.id, by, "additional_minutes", UNKEYED)
         except BrokerError:
             short, long = self.deeds.leases[session.id]
             self.deeds.leases[session.id] = short, long - by

@@ -218,6 +218,8 @@ async def test_a_hold_that_no_machine_may_live_for_is_refused(market_only: Broke
         ({"reason": "why"}, {"hours"}),
         ({"hours": 0}, {"hours"}),
         ({"minutes": 5, "reason": ""}, {"reason"}),
+        ({"minutes": 5, "reason": "   "}, {"reason"}),
+        ({"minutes": 14 * 60}, {"minutes"}),
         ({"minutes": 5, "until": "noon"}, {"until"}),
     ],
 )
@@ -238,3 +240,16 @@ async def test_only_a_session_can_be_held(market_only: Broker) -> None:
     assert (404, "resource_not_found") == _outcome(await hold_it(market_only, "sess-nothing"))
     path = "/api/v1/sessions/sess-nothing/hold"
     assert (404, "resource_not_found") == _outcome(await market_only.call("DELETE", path))
+
+
+async def test_an_ended_session_is_not_held(market_only: Broker) -> None:
+    """Its object does not say so, and there is nothing to release."""
+    _, body = await market_only.rent()
+    path = f"/api/v1/sessions/{body['session']['id']}"
+    assert 200 == (await hold_it(market_only, body["session"]["id"]))[0]
+    assert 400 == (await market_only.call("DELETE", f"{path}/hold", {"hours": 1}))[0]
+    await market_only.call("DELETE", path)
+    over = await ended(market_only, body["session"]["id"])
+
+    assert (None, None) == (over["held_until"], over["hold_reason"])
+    assert (409, "conflict") == _outcome(await market_only.call("DELETE", f"{path}/hold"))
