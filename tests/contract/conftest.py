@@ -26,6 +26,8 @@ from tests.vast_wire import Operation as VastOperation
 from tests.vast_wire import Word as VastWord
 
 A_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKHEChAsx0oJYbGcM0Fgyi0e6fIYk9vX3MtVq0tUXq6y me"
+_QUICK = 0.001
+"""The pace of marketplaces on the wire: hardly any pauses, and what they ask for is heeded."""
 START = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 Open = Callable[[], Awaitable[SimulatorProvider]]
 
@@ -94,7 +96,8 @@ class SimulatorScene:
         self.clock.forward(60)
 
     def fail(self, operation: str) -> None:
-        self.provider.faults.add(Fault(Word.ERROR, Operation(operation)))
+        called = Operation.LIST if operation == "offers" else Operation(operation)
+        self.provider.faults.add(Fault(Word.ERROR, called))
 
     def lose_reply(self, operation: str) -> None:
         self.provider.faults.add(Fault(Word.REPLY_LOST, Operation(operation)))
@@ -119,6 +122,7 @@ class VastaiScene:
             # Any other failure of a creation leaves open whether a machine was made.
             "create": Misfortune(VastWord.NO_CREDIT),
             "list": Misfortune(VastWord.ERROR),
+            "offers": Misfortune(VastWord.ERROR),
             "get": Misfortune(VastWord.ERROR, VastOperation.SHOW),
             "destroy": Misfortune(VastWord.ERROR, VastOperation.DESTROY),
         }
@@ -146,7 +150,8 @@ class TensordockScene:
         failures = {
             # Any other failure of a creation leaves open whether a machine was made.
             "create": Misfortune(DockWord.NO_NODES),
-            "list": Misfortune(DockWord.ERROR),
+            "list": Misfortune(DockWord.ERROR, DockOperation.LIST),
+            "offers": Misfortune(DockWord.ERROR, DockOperation.LOCATIONS),
             "get": Misfortune(DockWord.ERROR, DockOperation.SHOW),
             "destroy": Misfortune(DockWord.ERROR, DockOperation.DESTROY),
         }
@@ -184,7 +189,7 @@ async def vast_wire(tmp_path: Path, clock: Clock) -> AsyncIterator[VastWire]:
 @pytest.fixture
 async def vastai(vast_wire: VastWire, clock: Clock) -> AsyncIterator[VastaiProvider]:
     """The account there, asked without pauses."""
-    options = VastaiOptions(vast_wire.api_key, vast_wire.url, pace=0)
+    options = VastaiOptions(vast_wire.api_key, vast_wire.url, pace=_QUICK)
     provider = await open_vastai(options, clock)
     yield provider
     await provider.close()
@@ -203,7 +208,7 @@ async def tensordock(
 ) -> AsyncIterator[TensordockProvider]:
     """The organization there, asked without pauses."""
     wire = tensordock_wire
-    options = TensordockOptions(wire.api_token, wire.url, wire.auth_id, pace=0)
+    options = TensordockOptions(wire.api_token, wire.url, wire.auth_id, pace=_QUICK)
     provider = TensordockProvider(options, clock)
     yield provider
     await provider.close()

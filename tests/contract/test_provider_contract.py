@@ -177,7 +177,7 @@ async def test_a_failed_list_is_no_empty_list(scene: Scene) -> None:
     with pytest.raises(ProviderError):
         await scene.provider.list_instances()
 
-    scene.fail("list")
+    scene.fail("offers")
     with pytest.raises(ProviderError):
         await scene.provider.list_offers()
 

@@ -57,9 +57,10 @@ async def test_a_wrong_key_is_known_by_the_words_of_the_answer(
 
 @pytest.mark.parametrize("body", TOO_FREQUENT)
 async def test_every_form_of_a_refusal_for_haste_is_understood(
-    vastai: VastaiProvider, vast_wire: VastWire, body: str
+    vast_wire: VastWire, clock: Clock, body: str
 ) -> None:
     """At pace 0 none is waited for longer than a second."""
+    vastai = await open_vastai(VastaiOptions(vast_wire.api_key, vast_wire.url, pace=0), clock)
     vast_wire.misfortunes.add(Misfortune(Word.RATE_LIMITED, Operation.SHOW, text=body))
     instance_id = str(vast_wire.add_instance(label="mine"))
     with pytest.raises(RateLimited) as caught:
@@ -67,6 +68,7 @@ async def test_every_form_of_a_refusal_for_haste_is_understood(
     assert caught.value.retry_after is not None
     assert caught.value.retry_after <= timedelta(seconds=1)
     assert (await vastai.get(instance_id)).id == instance_id
+    await vastai.close()
 
 
 @pytest.mark.parametrize("call", [call for call in Call if call in INTERVALS])
