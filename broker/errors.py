@@ -18,6 +18,7 @@
     ├── StaleInventory         503 stale_inventory
     ├── NotReady               503 not_ready
     └── StoreFailed            500 internal_error
+        └── StoreUnwritable    503 not_ready
 
 The docstring of a class is its default message. `details` names the fields that are
 wrong; `extra` holds further top-level fields of the JSON body.
@@ -183,6 +184,14 @@ class NotReady(BrokerError):
 
 class StoreFailed(BrokerError):
     """The database could not do its work."""
+
+
+class StoreUnwritable(StoreFailed):
+    """The database cannot be written."""
+
+    status = 503
+    code = "not_ready"
+    retry_suggested = True
 
 
 class StaleWrite(Exception):

@@ -59,6 +59,8 @@ class Snapshot:
     """Provider -> USD of those that nothing is rented for."""
     failing: Mapping[str, int]
     """Provider -> destructions that have met trouble and are not proved."""
+    is_unwritable: bool
+    """Whether the database takes nothing."""
 
 
 class _Gauges(Collector):
@@ -67,11 +69,16 @@ class _Gauges(Collector):
     def __init__(self, providers: Iterable[str], markets: Collection[str]) -> None:
         self._providers = tuple(providers)
         self._markets = markets
-        self.snapshot = Snapshot({}, {}, {}, {}, {}, {}, {}, {})
+        self.snapshot = Snapshot({}, {}, {}, {}, {}, {}, {}, {}, False)
 
     def collect(self) -> Iterable[Metric]:
         seen = self.snapshot
         yield self._active(seen)
+        yield GaugeMetricFamily(
+            "gpu_database_unwritable",
+            "1 while the database cannot be written, for whatever reason.",
+            value=int(seen.is_unwritable),
+        )
         yield self._per_provider(
             GaugeMetricFamily(
                 "gpu_burn_dollars_per_hour",

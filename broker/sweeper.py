@@ -34,6 +34,7 @@ from broker.decide.plan import (
     plan_instances,
     plan_sessions,
 )
+from broker.errors import StoreUnwritable
 from broker.model import Attempt, Change, Event, Session, Sighting, Wanted, Watch
 from broker.usecases.fleet import Listing
 from broker.usecases.launch import Tools
@@ -237,6 +238,11 @@ class Sweeper:
         except (ProviderError, TimeoutError) as error:
             why = str(error) or "no answer in time"
             log.warning("The sweep could not %s: %s", _describe(action, is_done=False).action, why)
+            is_done = False
+        except StoreUnwritable:
+            # The writer tells of it, once for all. The end itself does not wait for that.
+            if isinstance(action, EndSession):
+                self._workers.ensure(action.session_id)
             is_done = False
         except Exception:
             log.exception("An action of the sweep met something unforeseen.")

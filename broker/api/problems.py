@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+from aiohttp import hdrs
+
 from broker.api.examples import example_of
 from broker.api.http import UnsupportedMediaType
 from broker.api.middleware import BodyTooLarge
@@ -16,6 +18,7 @@ from broker.errors import (
     IdempotencyMismatch,
     InsufficientDisk,
     StaleInventory,
+    StoreUnwritable,
     ValidationFailed,
 )
 
@@ -47,6 +50,8 @@ def _place(problem: Problem) -> tuple[int, str, str]:
 def _everywhere(route: Route) -> Iterable[Problem]:
     """What is answered before a handler is asked, and what nobody foresaw."""
     yield from (BrokerError, ValidationFailed)
+    if route.method != hdrs.METH_GET:
+        yield StoreUnwritable
     if route.body is not None:
         yield from (UnsupportedMediaType, BodyTooLarge)
     if route.is_keyed:

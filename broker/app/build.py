@@ -99,7 +99,7 @@ async def built(
         prepare_data_dir(settings.data_dir)
         require_database(settings.database_path, settings.data_dir)
         key = sealing_key(settings.data_dir)
-        store = await Store.open(settings.database.url, key=key, now=now())
+        store = await Store.open(settings.database.url, key=key, now=now)
         stack.push_async_callback(store.close)
         deployment = await _taken_up(settings, store, now(), is_passing=is_passing)
         part = deployment_part(deployment.id)
@@ -115,7 +115,7 @@ async def built(
         stack.push_async_callback(authorized.close)
         access = ManagedAccess(tools, ssh, authorized)
         rekeying = Rekeying(tools, ssh, authorized, access)
-        workers = Workers(store, _actions(tools, ssh, authorized))
+        workers = Workers(store, _actions(tools, ssh, authorized), now=clock.now)
         stack.push_async_callback(workers.close)
         yield Parts(
             settings=settings,

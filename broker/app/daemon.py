@@ -39,7 +39,7 @@ class Daemon:
 
     @property
     def is_ready(self) -> bool:
-        return self._is_ready
+        return self._is_ready and self._parts.tools.store.outage is None
 
     @property
     def inventory_state(self) -> str:
@@ -56,6 +56,8 @@ class Daemon:
         troubles = []
         if self._is_ready and self._timers.is_standing_still:
             troubles.append("the sweeper stands still")
+        outage = self._parts.tools.store.outage
+        troubles += [str(outage)] if outage else []
         starting = self._starting
         if starting is not None and starting.done() and not starting.cancelled():
             error = starting.exception()

@@ -228,7 +228,7 @@ async def _records(
     store = await Store.open(
         settings.database.url,
         key=sealing_key(settings.data_dir),
-        now=now,
+        now=utcnow,
         may_migrate=not is_served,
     )
     try:

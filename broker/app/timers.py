@@ -18,6 +18,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from broker.app.build import Parts
 from broker.decide.confidence import REMEMBERED
 from broker.decide.lease import due_at
+from broker.errors import StoreUnwritable
 from broker.model import Change, Event, Session, Wanted
 
 log = logging.getLogger(__name__)
@@ -204,6 +205,6 @@ def _monotonic() -> float:
 
 
 def _tell_of_error(event: JobExecutionEvent) -> None:
-    if isinstance(event.exception, asyncio.CancelledError):
-        return
+    if isinstance(event.exception, asyncio.CancelledError | StoreUnwritable):
+        return  # Of a database that takes nothing the writer tells, once for all.
     log.error("The timer %s met something unforeseen.", event.job_id, exc_info=event.exception)

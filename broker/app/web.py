@@ -132,6 +132,7 @@ class Shown:
                 balances=tools.funds.balances,
                 balance_floors=tools.funds.floors,
                 failing=tools.destructions.counts,
+                is_unwritable=tools.store.outage is not None,
             )
         )
 

@@ -6,8 +6,10 @@ asked, work goes on after a crash where it stood.
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 
+from broker.decide.lease import overdue
 from broker.model import Attempt, Session, Wanted
 
 
@@ -44,6 +46,16 @@ def next_step(session: Session, attempt: Attempt) -> Step:
     if is_unwanted or attempt.reason is not None:
         return Step.DESTROY
     return Step.VERIFY if attempt.verified_at is None else Step.REST
+
+
+def next_step_unwritten(session: Session, attempt: Attempt, now: datetime) -> Step:
+    """The same while nothing can be written: a lease that is over is an end, stored or not.
+
+    The row says itself that it is over, so that whoever comes after a crash concludes the same.
+    """
+    is_over = overdue(session, now) is not None
+    has_machine = attempt.instance_id is not None and not attempt.is_closed
+    return Step.DESTROY if is_over and has_machine else next_step(session, attempt)
 
 
 def _without_instance(attempt: Attempt, *, is_unwanted: bool) -> Step:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from broker.store import queries, writes
 from broker.store.backup import COPIED_AT
 from broker.store.location import database_path
 from broker.store.opening import prepare
+from broker.store.outage import Outage
 from broker.store.reader import Reader
 from broker.store.rows import to_holders, to_overviews
 from broker.store.sealing import Sealer
@@ -48,15 +49,17 @@ class Store:
     A method that writes returns when what it wrote survives the loss of power.
     """
 
-    def __init__(self, path: Path, sealer: Sealer) -> None:
+    def __init__(self, path: Path, sealer: Sealer, now: Callable[[], datetime]) -> None:
         self._path = path
         self._sealer = sealer
         self._reader = Reader(path)
-        self._writer = Writer(path)
+        self._writer = Writer(path, now)
         self._overviews = Together(self.overviews)
 
     @classmethod
-    async def open(cls, url: str, *, key: bytes, now: datetime, may_migrate: bool = True) -> Store:
+    async def open(
+        cls, url: str, *, key: bytes, now: Callable[[], datetime], may_migrate: bool = True
+    ) -> Store:
         """Open the database at `url`: a path, or `sqlite:///` and a path.
 
         Makes its folder and file, checks it, and brings it to the present schema, after
@@ -67,13 +70,18 @@ class Store:
         sealer = Sealer(key)
         path = database_path(url)
         with effect(Effect.PREPARE_DATABASE):
-            await asyncio.to_thread(prepare, path, now, may_migrate=may_migrate)
-        return cls(path, sealer)
+            await asyncio.to_thread(prepare, path, now(), may_migrate=may_migrate)
+        return cls(path, sealer, now)
 
     async def close(self) -> None:
         """Finish what is being written, and let go of the database."""
         await self._reader.close()
         await self._writer.close()
+
+    @property
+    def outage(self) -> Outage | None:
+        """Since when nothing can be written, and why; None while it can."""
+        return self._writer.outage
 
     async def meta(self, key: str) -> str | None:
         """A value of the database's own. `created_at`, in ISO 8601, is always there."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -14,8 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from broker.effects import Effect, effect
-from broker.errors import StoreFailed
+from broker.errors import StoreFailed, StoreUnwritable
 from broker.store.connections import writing_engine
+from broker.store.outage import Outage, Outages, is_of_the_disk, write_nothing
 
 T = TypeVar("T")
 
@@ -27,6 +29,9 @@ May run once or never, not twice.
 
 _JOBS_AT_ONCE = 250
 """Bounds how long the first of a batch waits for the last."""
+
+_BETWEEN_TRIES = 1.0
+"""Seconds after which a database that took nothing is tried again, if nobody writes."""
 
 _CLOSED = "The database is closed."
 
@@ -44,19 +49,20 @@ _Verdict: TypeAlias = Callable[[asyncio.Future[Any]], None]
 class Writer:
     """Runs jobs one after the other, many in one transaction, each in its own savepoint."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
         self._engine = writing_engine(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         self._waiting: list[_Waiting[Any]] = []
         self._wake = asyncio.Event()
         self._is_closed = False
+        self._outages = Outages(now)
         self._task = asyncio.create_task(self._work(), name="store-writer")
 
     async def run(self, name: Effect, job: Job[T]) -> T:
         """What the job returned, once that is committed; what it raised, with nothing written.
 
         Where the caller is cancelled, the job may be written nonetheless.
-        Raises StoreFailed when the database does not take it.
+        Raises StoreUnwritable when the database takes nothing, else StoreFailed.
         """
         if self._is_closed:
             raise StoreFailed(_CLOSED)
@@ -66,6 +72,11 @@ class Writer:
             self._wake.set()
             answer: T = await waiting.answer
         return answer
+
+    @property
+    def outage(self) -> Outage | None:
+        """Since when nothing can be written; None while it can."""
+        return self._outages.present
 
     async def close(self) -> None:
         """Write what is waiting, then let go of the database."""
@@ -85,27 +96,41 @@ class Writer:
             _fail(self._waiting, StoreFailed(_CLOSED))
 
     async def _has_work(self) -> bool:
-        """Wait for work; False when there will be none any more."""
+        """Wait for work; False when there will be none any more.
+
+        While nothing can be written, it is work to try that.
+        """
         while not self._waiting and not self._is_closed:
             self._wake.clear()
-            await self._wake.wait()
+            try:
+                async with asyncio.timeout(_BETWEEN_TRIES if self.outage else None):
+                    await self._wake.wait()
+            except TimeoutError:
+                return True
         return bool(self._waiting)
 
     async def _commit(self, batch: Sequence[_Waiting[Any]]) -> None:
         try:
             verdicts = await self._in_thread(partial(self._run_all, [one.job for one in batch]))
+        except SQLAlchemyError as error:
+            _fail(batch, self._outages.fail(error))
         except BaseException as error:
             _fail(batch, error)
             # The writer outlives whatever a batch meets, but not its own cancellation.
             if not isinstance(error, Exception):
                 raise
         else:
+            # While nothing can be written every batch tries it, were it otherwise an empty one.
+            self._outages.end()
             for one, verdict in zip(batch, verdicts, strict=True):
                 verdict(one.answer)
 
     def _run_all(self, jobs: Sequence[Job[Any]]) -> list[_Verdict]:
         """In the thread: every job of a batch, and the commit."""
+        is_tried = self.outage is not None
         with self._engine.begin() as connection:
+            if is_tried:
+                write_nothing(connection)
             return [_run(connection, job) for job in jobs]
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -116,12 +141,15 @@ def _run(connection: sa.Connection, job: Job[Any]) -> _Verdict:
     connection.exec_driver_sql("SAVEPOINT job")
     try:
         value = job(connection)
-    except Exception as error:  # noqa: BLE001 - it belongs to the caller of this job alone
-        # This fails where the error has ended the transaction, and with it fails the batch.
+    except Exception as error:
+        if is_of_the_disk(error):
+            raise
+        # It belongs to the caller of this job alone. Where the error has ended the transaction,
+        # this fails, and with it the batch.
         connection.exec_driver_sql("ROLLBACK TO job")
-        return partial(_refuse, error=error)
-    finally:
         connection.exec_driver_sql("RELEASE job")
+        return partial(_refuse, error=error)
+    connection.exec_driver_sql("RELEASE job")
     return partial(_accept, value=value)
 
 
@@ -143,6 +171,6 @@ def _refuse(answer: asyncio.Future[Any], error: Exception) -> None:
 
 def _fail(batch: Iterable[_Waiting[Any]], cause: BaseException) -> None:
     for one in batch:
-        failed = StoreFailed()
+        failed = type(cause)(str(cause)) if isinstance(cause, StoreUnwritable) else StoreFailed()
         failed.__cause__ = cause
         _refuse(one.answer, failed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from broker.decide import moves
@@ -12,7 +12,9 @@ from broker.decide.absence import APART, Observation, Proof, observe, proof_of
 from broker.decide.destruction import Failing, is_news, told
 from broker.decide.meter import run_on
 from broker.decide.pauses import growing
-from broker.model import Attempt, Session, Witness
+from broker.errors import StoreUnwritable
+from broker.model import Attempt, Change, Session, Wanted, Witness
+from broker.usecases.journal import Decision
 from broker.usecases.launch import Tools
 from broker.usecases.workers import Effort
 from providers.base import Instance, InstanceStatus
@@ -41,6 +43,10 @@ _TRIES_THAT_SUFFICE = 10
 class _Seen:
     """What this process has seen of an instance that is to be gone."""
 
+    asked_at: datetime | None = None
+    """When this process first asked for its end."""
+    unwritten_at: datetime | None = None
+    """The last acceptance, where it could not be written down."""
     ignored: int = 0
     """Acceptances that had no effect."""
     called_at: datetime | None = None
@@ -99,7 +105,11 @@ class _Seen:
 
 
 class Teardown:
-    """The step DESTROY: a call to destroy, and looks for the proof."""
+    """The step DESTROY: a call to destroy, and looks for the proof.
+
+    Neither waits for a database that takes nothing: whoever comes after a crash asks again. What
+    could not be written down is written with the proof.
+    """
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
@@ -116,8 +126,7 @@ class Teardown:
         await self._look(attempt, seen)
         await self._bill_on(session, attempt, seen)
         if seen.proof is not None:
-            await self._gone(session, attempt, seen.proof)
-            return None
+            return await self._gone(session, attempt, seen, seen.proof)
         if seen.absences:
             return self._pause_between(seen)
         if is_accepted and effort.tries >= _TRIES_THAT_SUFFICE:
@@ -152,8 +161,8 @@ class Teardown:
         """Where nothing that was asked for has had an effect: write that down, and tell of it."""
         if seen.is_billed or not self._stays_up(attempt, seen):
             return
-        seen.is_billed, seen.called_at = True, None
-        await self._tools.journal.apply(session.id, run_on)
+        seen.is_billed, seen.called_at, seen.unwritten_at = True, None, None
+        await self._note(session, run_on)
         if seen.is_accepted:
             seen.is_accepted = False
             seen.ignored += 1
@@ -164,10 +173,9 @@ class Teardown:
         """Ask the provider once; whether it accepts."""
         asked = self._lookup()
         if attempt.destroy_asked_at is None or seen.is_up:
-            await self._tools.journal.apply(
-                session.id, lambda s, a: moves.ask_to_destroy(s, a, asked.at)
-            )
+            await self._note(session, lambda s, a: moves.ask_to_destroy(s, a, asked.at))
             seen.is_billed = False
+        seen.asked_at = seen.asked_at or asked.at
         try:
             await self._tools.doors[attempt.offer.provider].destroy(attempt.instance_id or "")
         except NotFound:
@@ -185,12 +193,14 @@ class Teardown:
 
     async def _note_accepted(self, session: Session, attempt: Attempt, seen: _Seen) -> None:
         """Write down the acceptance; what was accepted before is no news."""
-        journal, now = self._tools.journal, self._tools.now
-        if attempt.destroy_accepted_at is None and not seen.ignored:
-            await journal.apply(session.id, lambda s, a: moves.destroying(s, a, now()))
-        elif attempt.destroy_accepted_at is None or seen.is_up:
-            await journal.apply(session.id, lambda s, a: moves.destroy_again(s, a, now()))
+        now = self._tools.now()
         seen.is_accepted = True
+        if attempt.destroy_accepted_at is not None and not seen.is_up:
+            return
+        is_first = attempt.destroy_accepted_at is None and not seen.ignored
+        move = moves.destroying if is_first else moves.destroy_again
+        is_written = await self._note(session, lambda s, a: move(s, a, now))
+        seen.unwritten_at = None if is_written else now
 
     async def _look(self, attempt: Attempt, seen: _Seen) -> None:
         """Look by every means there is, until the instance is seen or proved gone."""
@@ -238,16 +248,38 @@ class Teardown:
             seen.look(instance)
         return True
 
-    async def _gone(self, session: Session, attempt: Attempt, proof: Proof) -> None:
+    async def _note(self, session: Session, decide: Decision) -> bool:
+        """Write it down, if anything can be written; whether it can."""
+        try:
+            await self._tools.journal.apply(session.id, decide)
+        except StoreUnwritable:
+            return False
+        return True
+
+    async def _gone(
+        self, session: Session, attempt: Attempt, seen: _Seen, proof: Proof
+    ) -> timedelta | None:
+        if session.wanted is Wanted.RUNNING and attempt.reason is None:
+            # Whoever writes down that its lease is over rings the bell.
+            return _LONGEST_PAUSE
         tools = self._tools
-        self._seen.pop(attempt.label, None)
         tools.inventory.vacate(attempt.offer, attempt.accepted_at or tools.now())
         tools.destructions.succeed(attempt.offer.provider, attempt.instance_id or "")
         accruals = await tools.store.accruals(session_id=session.id)
-        until = {one.attempt: one.ends_at for one in accruals}.get(attempt.n)
-        await tools.journal.apply(
-            session.id, lambda s, a: moves.gone(s, a, proof, tools.now(), until)
-        )
+        written = {one.attempt: one.ends_at for one in accruals}.get(attempt.n)
+
+        def decide(session: Session, attempt: Attempt) -> Change:
+            known = replace(
+                attempt,
+                destroy_asked_at=attempt.destroy_asked_at or seen.asked_at,
+                destroy_accepted_at=seen.unwritten_at or attempt.destroy_accepted_at,
+            )
+            billed_until = seen.unwritten_at or written
+            return moves.gone(session, known, proof, tools.now(), billed_until)
+
+        await tools.journal.apply(session.id, decide)
+        self._seen.pop(attempt.label, None)
+        return None
 
     async def _shout(self, session: Session, attempt: Attempt, times: int, trouble: str) -> None:
         """Remember that destroying does not work, and tell of it now and then."""
@@ -266,9 +298,7 @@ class Teardown:
             return
         detail = told(times, trouble)
         log.error("%s", detail, extra={"session_id": session.id, "action": "destroy"})
-        await self._tools.journal.apply(
-            session.id, lambda s, a: moves.destroy_fails(s, a, detail, self._tools.now())
-        )
+        await self._note(session, lambda s, a: moves.destroy_fails(s, a, detail, self._tools.now()))
 
     def _pause(self, attempt: Attempt, effort: Effort) -> timedelta:
         pace = self._tools.rules.paces.get(attempt.offer.provider, 1.0)

@@ -11,10 +11,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from broker.decide.steps import Step, next_step
-from broker.errors import BrokerError, StaleWrite
+from broker.decide.steps import Step, next_step, next_step_unwritten
+from broker.errors import BrokerError, StaleWrite, StoreUnwritable
 from broker.model import Attempt, Session
 from broker.store import Store
 
@@ -53,8 +53,11 @@ class _Worker:
 class Workers:
     """The workers of all sessions."""
 
-    def __init__(self, store: Store, actions: Mapping[Step, Act]) -> None:
+    def __init__(
+        self, store: Store, actions: Mapping[Step, Act], *, now: Callable[[], datetime]
+    ) -> None:
         self._store = store
+        self._now = now
         self._actions = actions
         self._workers: dict[str, _Worker] = {}
         self._is_closing = False
@@ -114,6 +117,9 @@ class Workers:
             return True
         except _Finished:
             return False
+        except StoreUnwritable:
+            # The writer tells of it, once for all who wait.
+            pause = _AFTER_AN_ACCIDENT
         except BrokerError as error:
             log.warning("The work stands still for a moment: %s", error, extra=_about(session_id))
             pause = _AFTER_AN_ACCIDENT
@@ -129,7 +135,10 @@ class Workers:
         if current is None:
             raise _Finished
         session, attempt = current
-        step = next_step(session, attempt)
+        if self._store.outage is None:
+            step = next_step(session, attempt)
+        else:
+            step = next_step_unwritten(session, attempt, self._now())
         if step is Step.REST:
             raise _Finished
         effort.count(step)

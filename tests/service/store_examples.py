@@ -26,7 +26,7 @@ NOTHING = Confidential()
 @asynccontextmanager
 async def opened(folder: Path, key: bytes = KEY) -> AsyncIterator[Store]:
     """A store on a database in `folder`."""
-    store = await Store.open(str(folder / "broker.db"), key=key, now=NOW)
+    store = await Store.open(str(folder / "broker.db"), key=key, now=lambda: NOW)
     try:
         yield store
     finally:

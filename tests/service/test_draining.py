@@ -228,7 +228,7 @@ async def test_what_was_never_sent_is_not_rented_where_nothing_new_is(serve: Ser
     )
     label = str(Label(deployment, recorded.id, recorded.label_deadline, 1))
     attempt = an_attempt(label=label, started_at=now)
-    store = await Store.open(url, key=sealing_key(data_dir), now=now)
+    store = await Store.open(url, key=sealing_key(data_dir), now=lambda: now)
     await store.add_session(moves.record(recorded, attempt), Confidential())
     await store.close()
 

@@ -51,7 +51,7 @@ def file(tmp_path: Path) -> Path:
 async def refusal(file: Path) -> str:
     """Why a database is not opened: one line that names it."""
     with pytest.raises(StartupError) as refused:
-        await Store.open(str(file), key=KEY, now=NOW)
+        await Store.open(str(file), key=KEY, now=lambda: NOW)
     message = str(refused.value)
     assert 1 == len(message.splitlines())
     assert str(file) in message
@@ -102,7 +102,7 @@ def next_revision(
 async def test_a_database_is_made_where_there_is_none(tmp_path: Path, scheme: str) -> None:
     """With the folders above it, for its owner alone."""
     file = tmp_path / "new" / "folder" / "broker.db"
-    store = await Store.open(f"{scheme}{file}", key=KEY, now=NOW)
+    store = await Store.open(f"{scheme}{file}", key=KEY, now=lambda: NOW)
     await add(store, session(1))
     modes = {one.name: one.stat().st_mode & 0o777 for one in file.parent.iterdir()}
     await store.close()
@@ -113,7 +113,7 @@ async def test_a_database_is_made_where_there_is_none(tmp_path: Path, scheme: st
 async def test_a_database_knows_when_it_was_made(file: Path) -> None:
     """Opening it later does not change that."""
     await made(file)
-    later = await Store.open(str(file), key=KEY, now=NOW + HOUR)
+    later = await Store.open(str(file), key=KEY, now=lambda: NOW + HOUR)
     assert NOW.isoformat() == await later.meta("created_at")
     await later.close()
 
@@ -121,7 +121,7 @@ async def test_a_database_knows_when_it_was_made(file: Path) -> None:
 async def test_a_file_name_may_hold_any_character(tmp_path: Path) -> None:
     """Some of them mean something in URLs and in configuration files."""
     file = tmp_path / "50% of #1? (&Söhne)" / "broker;a=b.db"
-    store = await Store.open(str(file), key=KEY, now=NOW)
+    store = await Store.open(str(file), key=KEY, now=lambda: NOW)
     copy_database(file, file.with_name("copy 100%.db"), NOW)
     await store.close()
     assert ["broker;a=b.db", "copy 100%.db"] == names_in(file.parent)
@@ -227,7 +227,7 @@ async def test_a_guest_never_migrates(file: Path) -> None:
     run_sql(file, "UPDATE alembic_version SET version_num = '0000'")
     before = file.read_bytes()
     with pytest.raises(StartupError, match="another version"):
-        await Store.open(str(file), key=KEY, now=NOW, may_migrate=False)
+        await Store.open(str(file), key=KEY, now=lambda: NOW, may_migrate=False)
     assert before == file.read_bytes()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import resource
 import signal
 import sqlite3
@@ -11,8 +12,8 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +21,13 @@ import pytest
 import sqlalchemy as sa
 
 from broker.effects import Effect
-from broker.errors import StoreFailed
+from broker.errors import StoreFailed, StoreUnwritable
 from broker.model import Change, Status
 from broker.store import Store
 from broker.store.connections import READERS
 from broker.store.prepared import Prepared
 from tests.service.store_examples import add, names_in, opened, session
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,10 +167,64 @@ async def test_a_full_disk_fails_those_who_wait_and_the_writer_goes_on(
     with no_file_grows_beyond(file.with_name("broker.db-wal").stat().st_size):
         writes = [add(store, session(n)) for n in range(1, 4)]
         outcomes = await asyncio.gather(*writes, return_exceptions=True)
-    assert [StoreFailed] * 3 == [type(one) for one in outcomes]
+    assert [StoreUnwritable] * 3 == [type(one) for one in outcomes]
     assert [before.id] == await store.open_ids()
     after = await add(store, session(4))
     assert [before.id, after.id] == await store.open_ids()
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Another process has begun to write and does not come to an end."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+async def impatient(store: Store) -> None:
+    """Let the writer wait for no other process."""
+
+    def set_timeout(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+
+    await store._writer.run(Effect.SET_META, set_timeout)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "why"),
+    [
+        (lambda file: no_file_grows_beyond(file.with_name("broker.db-wal").stat().st_size), "disk"),
+        (locked, "another process keeps it locked"),
+    ],
+    ids=["full", "locked"],
+)
+async def test_the_writer_knows_since_when_nothing_can_be_written(
+    store: Store,
+    file: Path,
+    trouble: Callable[[Path], AbstractContextManager[None]],
+    why: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It finds out by itself when that is over, and the log is told of both once."""
+    await add(store, session(0))
+    await impatient(store)
+    with trouble(file):
+        for n in range(1, 4):
+            with pytest.raises(StoreUnwritable, match=why):
+                await add(store, session(n))
+        assert store.outage is not None
+        assert why in str(store.outage)
+        assert "cannot be written since" in str(store.outage)
+
+    async def is_over() -> bool:
+        return store.outage is None
+
+    await eventually(is_over)
+    told = [record.getMessage() for record in caplog.records if "written" in record.getMessage()]
+    assert ["The database cannot be written", "The database can be written again"] == [
+        re.split("[:;]", one)[0] for one in told
+    ]
+    assert await store.meta("outage") is None
 
 
 async def test_a_failure_tells_nothing_of_what_the_rows_hold(store: Store) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from broker.clock import utcnow
 from broker.decide.steps import Step
 from broker.model import Attempt, Session
 from broker.store import Store
@@ -36,7 +37,7 @@ async def test_never_do_two_work_on_one_session(
         at_work.remove(one.id)
         return timedelta(hours=1)
 
-    workers = Workers(store, dict.fromkeys(Step, act))
+    workers = Workers(store, dict.fromkeys(Step, act), now=utcnow)
 
     async def are_at_work() -> bool:
         return sorted(at_work) == [first.id, second.id]

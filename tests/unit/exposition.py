@@ -21,6 +21,7 @@ NOTHING = Snapshot(
     balances={},
     balance_floors={},
     failing={},
+    is_unwritable=False,
 )
 WITH_BALANCE = replace(
     NOTHING, balances={"here": Decimal("12.5")}, balance_floors={"here": Decimal(5)}

@@ -37,6 +37,7 @@ NAMES = {
     "gpu_sessions_ended_total": ("counter", {"provider", "reason"}),
     "gpu_ssh_verify_duration_seconds": ("histogram", set()),
     "gpu_ssh_verify_failures_total": ("counter", set()),
+    "gpu_database_unwritable": ("gauge", set()),
     "http_request_duration_seconds": ("histogram", {"method", "route"}),
     "http_requests_total": ("counter", {"method", "route", "status"}),
 }
@@ -92,6 +93,7 @@ def test_a_provider_that_is_not_configured_any_more_shows_what_it_still_costs() 
         balances={},
         balance_floors={},
         failing={"former": 1},
+        is_unwritable=True,
     )
     told = samples(exposed(seen))
 
@@ -100,6 +102,7 @@ def test_a_provider_that_is_not_configured_any_more_shows_what_it_still_costs() 
     assert told[labelled("gpu_cost_accrued_dollars_total", provider="former")] == 7
     assert told[labelled("gpu_inventory_age_seconds", provider="here")] == 3
     assert told[labelled("gpu_destructions_failing", provider="former")] == 1
+    assert told[labelled("gpu_database_unwritable")] == 1
     assert "long ago" not in {value for _, labels in told for _, value in labels}
 
 

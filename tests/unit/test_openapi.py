@@ -140,7 +140,7 @@ def test_errors_are_described_by_their_classes() -> None:
     responses = _document(errors=(Conflict, InsufficientFunds), is_keyed=True)["responses"]
     conflict = responses["409"]["content"]["application/json"]
 
-    assert [*responses] == ["201", "400", "402", "409", "500"]
+    assert [*responses] == ["201", "400", "402", "409", "500", "503"]
     assert responses["402"]["description"] == InsufficientFunds.__doc__
     assert conflict["schema"]["allOf"][1] == {
         "properties": {"code": {"enum": ["conflict", "idempotency_mismatch"]}}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from broker.decide.steps import Step, next_step
+from dataclasses import replace
+from datetime import timedelta
+
+from broker.decide.steps import Step, next_step, next_step_unwritten
 from broker.model import FINAL, Outcome, Reason, Status, Wanted
 from tests.builders import NOW, a_session, an_attempt
 
+DAY = timedelta(days=1)
 RUNNING, GONE = a_session(status=Status.PROVISIONING), a_session(wanted=Wanted.GONE)
 
 
@@ -65,3 +69,15 @@ def test_nothing_is_done_about_a_final_session() -> None:
     """A final row is never touched again."""
     for status in FINAL:
         assert Step.REST is next_step(a_session(status=status), an_attempt(instance_id="i-1"))
+
+
+def test_a_lease_that_is_over_is_an_end_though_nothing_can_be_written() -> None:
+    """Verified or not; before its time, and without a machine, all goes on as ever."""
+    made = an_attempt(instance_id="i-1")
+    over = RUNNING.expires_at
+
+    assert Step.DESTROY is next_step_unwritten(RUNNING, made, over)
+    assert Step.DESTROY is next_step_unwritten(RUNNING, replace(made, verified_at=NOW), over)
+    assert Step.VERIFY is next_step_unwritten(RUNNING, made, over - timedelta(seconds=1))
+    assert Step.CREATE is next_step_unwritten(RUNNING, an_attempt(), over)
+    assert Step.VERIFY is next_step_unwritten(replace(RUNNING, held_until=over + DAY), made, over)

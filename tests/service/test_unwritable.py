@@ -1,0 +1,129 @@
+"""A database that takes nothing: everybody is told, and machines whose end is due end."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from broker.effects import Effect
+from broker.model import Change
+from tests.service.conftest import Broker, eventually
+from tests.service.scenarios import assert_sound, ended, market, metric, running
+
+GAUGE = "gpu_database_unwritable"
+
+
+async def ends_soon(broker: Broker, session_id: str) -> None:
+    """Let its lease be over in a moment."""
+    over = broker.parts.tools.now() + timedelta(seconds=1)
+    await broker.parts.tools.journal.apply(
+        session_id, lambda s, _: Change(Effect.MARK_IDLE, replace(s, expires_at=over))
+    )
+
+
+async def become_impatient(broker: Broker) -> None:
+    """Let the writer wait for no other process."""
+
+    def set_timeout(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+
+    await broker.parts.tools.store._writer.run(Effect.SET_META, set_timeout)
+
+
+@asynccontextmanager
+async def unwritable(broker: Broker, folder: Path) -> AsyncIterator[None]:
+    """Another process has begun to write, and does not come to an end."""
+    await become_impatient(broker)
+    with closing(sqlite3.connect(folder / "broker.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+async def is_well(broker: Broker) -> bool:
+    """Whether the broker says so."""
+    status, body = await broker.call("GET", "/health")
+    return (status, body["status"]) == (200, "ok")
+
+
+async def test_a_due_end_is_carried_out_though_it_cannot_be_written(
+    broker: Broker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And written down later, with what was billed; two lines of the log tell of all that."""
+    session = await running(broker)
+    await ends_soon(broker, session["id"])
+
+    async def no_machine_is_left() -> bool:
+        return not await market(broker).list_instances()
+
+    async with unwritable(broker, tmp_path):
+        await eventually(no_machine_is_left)
+        assert "running" == (await broker.session(session["id"]))["status"]
+
+    session = await ended(broker, session["id"])
+    assert ("stopped", "expired") == (session["status"], session["status_reason"])
+    await eventually(lambda: is_well(broker))
+    await assert_sound(broker)
+    errors = [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR]
+    assert ["The database cannot be written"] == [one.partition(":")[0] for one in errors]
+
+
+async def test_a_session_that_stops_is_destroyed_though_nothing_can_be_written(
+    broker: Broker, tmp_path: Path
+) -> None:
+    """What was asked for before is done, and an end that was asked for stays asked for."""
+    session = await running(broker)
+    await broker.fault("error", "destroy", times=2)
+    await broker.call("POST", f"/api/v1/sessions/{session['id']}/done")
+
+    async def no_machine_is_left() -> bool:
+        return not await market(broker).list_instances()
+
+    async with unwritable(broker, tmp_path):
+        await eventually(no_machine_is_left)
+
+    session = await ended(broker, session["id"])
+    assert ("stopped", "done") == (session["status"], session["status_reason"])
+    await assert_sound(broker)
+
+
+async def test_whoever_asks_is_told_that_nothing_can_be_written(
+    broker: Broker, tmp_path: Path
+) -> None:
+    """The health, the metrics, and a client, who may try again."""
+    session = await running(broker)
+    assert 0 == await metric(broker, GAUGE)
+    path = f"/api/v1/sessions/{session['id']}"
+
+    async with unwritable(broker, tmp_path):
+        for answered, body in (
+            await broker.call("DELETE", path),
+            await broker.rent(consumer_id="another"),
+        ):
+            assert (503, "not_ready", True) == (answered, body["code"], body["retry_suggested"])
+            assert body["error"] == (
+                "The database cannot be written: another process keeps it locked."
+            )
+        status, health = await broker.call("GET", "/health")
+        assert (503, "unavailable", "false") == (
+            status,
+            health["status"],
+            health["services"]["ready"],
+        )
+        (trouble,) = health["troubles"]
+        assert trouble.startswith("the database cannot be written since 20")
+        assert trouble.endswith(": another process keeps it locked")
+        assert 503 == (await broker.call("GET", "/ready"))[0]
+        assert 1 == await metric(broker, GAUGE)
+        assert "running" == (await broker.session(session["id"]))["status"]
+
+    await eventually(lambda: is_well(broker))
+    assert 0 == await metric(broker, GAUGE)
+    assert 200 == (await broker.call("DELETE", path))[0]
