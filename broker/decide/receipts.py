@@ -99,7 +99,8 @@ def receipt_of(overview: Overview, now: datetime) -> SessionReceipt:
 
 def _machine(attempt: Attempt, accruals: Sequence[Accrual], now: datetime) -> MachineReceipt:
     own = [accrual for accrual in accruals if accrual.attempt == attempt.n]
-    spans = ((accrual.ends_at or now) - accrual.begins_at for accrual in own)
+    # Never negative, though the wall clock may have been set back in between.
+    spans = (max((one.ends_at or now) - one.begins_at, timedelta(0)) for one in own)
     return MachineReceipt(
         attempt,
         billed_for=sum(spans, timedelta(0)),

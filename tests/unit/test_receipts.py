@@ -124,3 +124,11 @@ def test_the_machines_add_up_to_the_session(
     accrued = sum((cost(one, later) for one in accruals), Decimal(0))
     assert accrued == sum((one.billed for one in receipt.machines), Decimal(0)) == receipt.billed
     assert receipt.billed_for == sum((lasts for *_, lasts in stretches), timedelta(0))
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_bill() -> None:
+    """Then nothing is known of how long the machine was billed, and nothing is shown."""
+    set_back = accrual(VERIFIED.n, Decimal(1), 60 * SECOND, -50 * SECOND)
+    receipt = receipt_of(Overview(STOPPED, (ended(VERIFIED),), (set_back,)), LATER)
+
+    assert (timedelta(0), Decimal(0)) == (receipt.billed_for, receipt.billed)
