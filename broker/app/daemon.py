@@ -67,8 +67,7 @@ class Daemon:
     async def alarms(self) -> list[str]:
         """What a person has to look at although the broker itself works."""
         stranded = await self._parts.accounts.stranded()
-        hanging = [f"{provider} is {reason}" for provider, reason in stranded.items()]
-        return [*hanging, *self._parts.tools.destructions.alarms]
+        return [*stranded, *self._parts.tools.destructions.alarms]
 
     def start(self) -> None:
         """Begin the start-up sweep in the background."""

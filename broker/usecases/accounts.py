@@ -16,7 +16,7 @@ from broker.decide.ownership import Machines, Owned, count_machines, judge_owner
 from broker.errors import NotFound, ProviderUnavailable
 from broker.model import LIVE, Event, Holder
 from broker.store import Store
-from broker.usecases.doors import Door, Health
+from broker.usecases.doors import Door, Health, ProviderState
 from broker.usecases.feed import Coverage
 from broker.usecases.fleet import Listing
 from broker.usecases.launch import Tools
@@ -78,16 +78,11 @@ class Accounts:
         """Every configured account; each is asked for its machines, for a few seconds at most."""
         return list(await asyncio.gather(*(self._look(name) for name in self._tools.doors)))
 
-    async def stranded(self) -> dict[str, str]:
-        """Provider -> why nothing can be done for its sessions, where that is so and it has any."""
-        doors = self._tools.doors.values()
-        drains = [one.drain for one in doors if one.drain and not one.drain.is_reachable]
-        live = await live_sessions(self._tools.store) if drains else Counter[str]()
-        return {
-            drain.provider: drain.reason(live[drain.provider])
-            for drain in drains
-            if live[drain.provider]
-        }
+    async def stranded(self) -> list[str]:
+        """The providers with sessions that nothing can be done for, and why: a sentence each."""
+        doors = [door for door in self._tools.doors.values() if _is_shut(door)]
+        live = await live_sessions(self._tools.store) if doors else Counter[str]()
+        return [_stranded(door, live[door.name]) for door in doors if live[door.name]]
 
     async def contents(self, name: str) -> Contents:
         """What the account really holds now.
@@ -172,3 +167,17 @@ async def live_sessions(store: Store) -> Counter[str]:
     for (provider, status), count in (await store.counts()).items():
         live[provider] += count if status in LIVE else 0
     return live
+
+
+def _is_shut(door: Door) -> bool:
+    """Whether the marketplace takes no word of ours: without credentials, or with wrong ones."""
+    if door.drain is not None and not door.drain.is_reachable:
+        return True
+    return door.health.state is ProviderState.NEEDS_SETUP
+
+
+def _stranded(door: Door, sessions: int) -> str:
+    if door.drain is not None:
+        return f"{door.name} is {door.drain.reason(sessions)}"
+    hanging = f"{sessions} {'session' if sessions == 1 else 'sessions'}"
+    return f"{door.name} refuses our credentials, and {hanging} cannot be ended there: correct them"

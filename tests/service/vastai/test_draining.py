@@ -62,3 +62,22 @@ async def test_an_account_whose_key_is_gone_keeps_its_machine_until_it_is_back(
     async with serve_vastai() as broker:
         assert "stopped" == (await ended(broker, session["id"]))["status"]
     assert [] == wire.instances()
+
+
+async def test_an_account_that_refuses_the_key_of_its_sessions_is_told_at_once(
+    serve_vastai: ServeVastai, wire: VastWire
+) -> None:
+    """Health says so before any end is due: nobody could end the machine."""
+    async with serve_vastai() as broker:
+        session = await running(broker, gpu_type=None)
+    async with serve_vastai(providers__vastai__api_key="f" * 64) as broker:
+
+        async def troubles() -> Any:
+            return (await broker.call("GET", "/health"))[1].get("troubles")
+
+        (told,) = await eventually(troubles)
+        assert told.startswith("vastai refuses our credentials, and 1 session cannot be ended")
+    async with serve_vastai() as broker:
+        await broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
+        assert "stopped" == (await ended(broker, session["id"]))["status"]
+    assert [] == wire.instances()
