@@ -25,9 +25,10 @@ def test_a_session_can_be_extended_up_to_its_hard_maximum_and_not_further() -> N
     """What counts is the whole reservation, not the time that is left."""
     session = a_session()
 
-    assert session.hard_max_at == extend(session, 11 * HOUR)
-    with pytest.raises(HardMaxExceeded):
-        extend(session, 11 * HOUR + timedelta(minutes=1))
+    assert session.hard_max_at == extend(session, 11 * HOUR, "additional_hours")
+    with pytest.raises(HardMaxExceeded) as refused:
+        extend(session, 11 * HOUR + timedelta(minutes=1), "additional_minutes")
+    assert ["additional_minutes"] == [detail.field for detail in refused.value.details]
 
 
 @given(st.integers(0, 10**9), st.integers(1, 720), st.integers(720, 10_000))
