@@ -162,12 +162,18 @@ class Judge:
         yield from (f"{label} was made {n} times" for label, n in labels.items() if n > 1)
         of_session: dict[str, list[Machine]] = defaultdict(list)
         for one in self._given.machines:
-            of_session[one.session_id].append(one)
+            # One that nobody was told of is looked for, given up, and an orphan when it turns up.
+            if self._is_known(one):
+                of_session[one.session_id].append(one)
         for machines in of_session.values():
             ordered = sorted(machines, key=lambda one: one.created_at)
             for first, second in pairwise(ordered):
                 if first.gone_at is None or first.gone_at > second.created_at:
                     yield f"{first.label} lived until {first.gone_at}, {second.label} was made"
+
+    def _is_known(self, machine: Machine) -> bool:
+        """Whether the broker has written down that its creation made this machine."""
+        return self._attempts.get(machine.label, {}).get("instance_id") == machine.id
 
     def _early_ends(self) -> Iterator[str]:
         for machine in self._given.machines:
@@ -175,10 +181,9 @@ class Judge:
             if session is None or session["status"] not in _FINAL:
                 continue
             # A machine whose creation nobody heard of may turn up after its session.
-            is_known = self._attempts.get(machine.label, {}).get("instance_id") == machine.id
             final_at = self._clock.written_at(session["stopped_at"], machine.created_at)
             gone_at = machine.gone_at or self._given.now
-            if not is_known or final_at is None or gone_at <= final_at:
+            if not self._is_known(machine) or final_at is None or gone_at <= final_at:
                 continue
             kinds = {
                 one.kind

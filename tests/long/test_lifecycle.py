@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 
 import pytest
 from hypothesis import HealthCheck, seed, settings
@@ -14,8 +13,9 @@ from tests.lifecycle.life import Life
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 """Whoever dies just before a call has prepared it."""
 
+_USUAL_SEED = 1
 _MANY = settings(
-    max_examples=100,
+    max_examples=40,
     stateful_step_count=30,
     deadline=None,
     database=None,
@@ -24,7 +24,7 @@ _MANY = settings(
 
 
 def test_nothing_breaks_the_laws_for_long() -> None:
-    """Thousands of steps. The seed is printed, and LIFECYCLE_SEED repeats it."""
-    chosen = int(os.environ.get("LIFECYCLE_SEED") or secrets.randbelow(1_000_000))
+    """Thousands of steps. LIFECYCLE_SEED gives other lives; the seed is printed."""
+    chosen = int(os.environ.get("LIFECYCLE_SEED") or _USUAL_SEED)
     print(f"LIFECYCLE_SEED={chosen}")  # noqa: T201 - it belongs to the report of a failure
     run_state_machine_as_test(seed(chosen)(Life), settings=_MANY)
