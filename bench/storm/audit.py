@@ -180,9 +180,9 @@ class Judge:
             session = self._sessions.get(machine.session_id)
             if session is None or session["status"] not in _FINAL:
                 continue
-            # A machine whose creation nobody heard of may turn up after its session.
             final_at = self._clock.written_at(session["stopped_at"], machine.created_at)
             gone_at = machine.gone_at or self._given.now
+            # A machine whose creation nobody heard of may turn up after its session.
             if not self._is_known(machine) or final_at is None or gone_at <= final_at:
                 continue
             kinds = {
