@@ -18,7 +18,10 @@ from tests.crash.lives import Doomed
 _BREAKS_DRIVER = (
     "printf '#!/bin/sh\\necho NVIDIA-SMI has failed\\nexit 9\\n' >\"$HOME/../bin/nvidia-smi\""
 )
-_SLOW_LISTS = "providers: {simulator: {faults: [{fault: slow, operation: list, delay: 3s}]}}\n"
+_SLOW_LISTS = (
+    "providers: {simulator: {faults: [{fault: slow, operation: list, times: 2, delay: 3s}]}}\n"
+)
+"""That of the offers and that of the machines, whichever comes first."""
 _CONFIG = "config.yaml"
 
 Play = Callable[[Doomed], object]
