@@ -100,18 +100,23 @@ async def test_a_day_that_the_copy_does_not_know(serve: Serve, copy: Path) -> No
         assert 4 == await bills(broker)
 
 
-async def test_a_lease_that_ran_out_since_the_copy_gets_the_grace(serve: Serve, copy: Path) -> None:
-    """It may have been extended; after the grace it ends as ever."""
+async def restored_after_its_lease(serve: Serve, copy: Path, also: str) -> Any:
+    """A session of a restored database, whose lease is over as is what `also` names."""
     async with serve(**UNHURRIED) as broker:
         settings = broker.parts.settings
         session = await running(broker)
-        over = utcnow() - timedelta(hours=1)
+        over = dict.fromkeys(("expires_at", also), utcnow() - timedelta(hours=1))
         await broker.parts.tools.journal.apply(
-            session["id"],
-            lambda s, _: Change(Effect.MARK_IDLE, replace(s, expires_at=over, idle_since=over)),
+            session["id"], lambda s, _: Change(Effect.MARK_IDLE, replace(s, **over))
         )
         back_up(settings, copy)
     restore(settings, copy)
+    return session
+
+
+async def test_a_lease_that_ran_out_since_the_copy_gets_the_grace(serve: Serve, copy: Path) -> None:
+    """It may have been extended; after the grace it ends as ever."""
+    session = await restored_after_its_lease(serve, copy, "idle_since")
     async with serve(**SOON) as broker:
         event = await restored_event(broker, session["id"])
         shown = await broker.session(session["id"])
@@ -124,16 +129,7 @@ async def test_a_lease_that_ran_out_since_the_copy_gets_the_grace(serve: Serve, 
 
 async def test_a_lease_beyond_the_hard_maximum_is_over(serve: Serve, copy: Path) -> None:
     """No extension can have passed it."""
-    async with serve(**UNHURRIED) as broker:
-        settings = broker.parts.settings
-        session = await running(broker)
-        over = utcnow() - timedelta(hours=1)
-        await broker.parts.tools.journal.apply(
-            session["id"],
-            lambda s, _: Change(Effect.MARK_IDLE, replace(s, expires_at=over, hard_max_at=over)),
-        )
-        back_up(settings, copy)
-    restore(settings, copy)
+    session = await restored_after_its_lease(serve, copy, "hard_max_at")
     async with serve(**PATIENT) as broker:
         assert "stopped" == (await ended(broker, session["id"]))["status"]
         await assert_sound(broker)
