@@ -18,6 +18,7 @@ from typing import Protocol
 
 from broker.decide import lease, moves
 from broker.decide.destruction import PATIENCE
+from broker.decide.ownership import sessions_named
 from broker.decide.plain import plain
 from broker.decide.plan import (
     DENIALS_OF_A_GHOST,
@@ -41,7 +42,6 @@ from broker.usecases.launch import Tools
 from broker.usecases.leaks import LeakListener, LeakMeter
 from broker.usecases.workers import Workers
 from providers.errors import NotFound, ProviderError
-from providers.label import parse_label
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +182,7 @@ class Sweeper:
 
     async def _compare(self, provider: str, listing: Listing, watches: Iterable[Watch]) -> Verdicts:
         # What is computed for thousands of machines is computed beside the event loop.
-        ids = await asyncio.to_thread(_labelled_sessions, listing)
+        ids = await asyncio.to_thread(sessions_named, listing.instances)
         plan = partial(
             plan_instances,
             provider,
@@ -360,12 +360,6 @@ class Sweeper:
 
 def _of(session: Session) -> dict[str, str]:
     return {"session_id": session.id}
-
-
-def _labelled_sessions(listing: Listing) -> list[str]:
-    """The sessions that the labels of the instances name."""
-    labels = (parse_label(instance.label) for instance in listing.instances)
-    return sorted({label.session_id for label in labels if label is not None})
 
 
 def _describe(action: Action, *, is_done: bool) -> Applied:

@@ -15,6 +15,7 @@ from broker.app.identity import prepare_data_dir, read_deployment_id, sealing_ke
 from broker.clock import utcnow
 from broker.config import Settings
 from broker.decide.cleanup import Judgement, Verdict, judge, seen_now
+from broker.decide.ownership import sessions_named
 from broker.effects import Effect, effect
 from broker.errors import StartupError
 from broker.model import Holder
@@ -223,7 +224,6 @@ async def _records(
     """
     if not settings.database_path.exists():
         return None
-    labels = [parse_label(instance.label) for instance in instances]
     is_served = DatabaseLock.holder(settings.database_path) is not None
     store = await Store.open(
         settings.database.url,
@@ -233,7 +233,7 @@ async def _records(
     )
     try:
         before = await store.sightings(provider)
-        holders = await store.holders(sorted({label.session_id for label in labels if label}))
+        holders = await store.holders(sessions_named(instances))
         if not is_served:
             seen = seen_now(
                 provider, instances, deployment=deployment, holders=holders, before=before, now=now

@@ -48,7 +48,7 @@ class Drain:
         """How it is, while so many sessions hang on it."""
         if not sessions:
             return f"drained: no session is left; {self.remedy}"
-        hanging = f"{sessions} {'session' if sessions == 1 else 'sessions'}"
+        hanging = counted(sessions)
         if self.is_reachable:
             return f"draining: {hanging} left; {self.remedy}"
         return f"draining: {hanging} left, and nothing can be done for them: {self.remedy}"
@@ -57,6 +57,11 @@ class Drain:
     def refusal(self) -> str:
         """What somebody is told who wants something new there."""
         return f"{self.provider} takes no new sessions: {self.remedy}."
+
+
+def counted(sessions: int) -> str:
+    """So many sessions, for people."""
+    return f"{sessions} {'session' if sessions == 1 else 'sessions'}"
 
 
 def plan_drains(

@@ -62,6 +62,12 @@ def ours_among(instances: Iterable[Instance], deployment: str) -> Iterator[tuple
             yield instance, label
 
 
+def sessions_named(instances: Iterable[Instance]) -> list[str]:
+    """The sessions that the labels of the instances name, of whatever deployment."""
+    labels = (parse_label(instance.label) for instance in instances)
+    return sorted({label.session_id for label in labels if label is not None})
+
+
 def is_held(holder: Holder | None, instance: Instance, label: Label) -> bool:
     """Whether a live session holds this instance; `holder` is the one that its label names."""
     if (

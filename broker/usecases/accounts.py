@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from broker.decide.destruction import Failing
+from broker.decide.draining import counted
 from broker.decide.funds import Credit
-from broker.decide.ownership import Machines, Owned, count_machines, judge_owners
+from broker.decide.ownership import Machines, Owned, count_machines, judge_owners, sessions_named
 from broker.errors import NotFound, ProviderUnavailable
 from broker.model import LIVE, Event, Holder
 from broker.store import Store
@@ -22,7 +23,6 @@ from broker.usecases.fleet import Listing
 from broker.usecases.launch import Tools
 from providers.base import Capabilities, Instance
 from providers.errors import ProviderError
-from providers.label import parse_label
 
 log = logging.getLogger(__name__)
 
@@ -156,9 +156,7 @@ class Accounts:
 
     async def _holders(self, instances: Sequence[Instance]) -> dict[str, Holder]:
         """The sessions that the labels of the instances name."""
-        labels = (parse_label(instance.label) for instance in instances)
-        ids = sorted({label.session_id for label in labels if label is not None})
-        return await self._tools.store.holders(ids)
+        return await self._tools.store.holders(sessions_named(instances))
 
 
 async def live_sessions(store: Store) -> Counter[str]:
@@ -179,5 +177,5 @@ def _is_shut(door: Door) -> bool:
 def _stranded(door: Door, sessions: int) -> str:
     if door.drain is not None:
         return f"{door.name} is {door.drain.reason(sessions)}"
-    hanging = f"{sessions} {'session' if sessions == 1 else 'sessions'}"
+    hanging = counted(sessions)
     return f"{door.name} refuses our credentials, and {hanging} cannot be ended there: correct them"
