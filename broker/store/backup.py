@@ -16,7 +16,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from broker.errors import StartupError
-from broker.store.soundness import beside, check, refusal, refusing, require_log
+from broker.store.soundness import (
+    ANOTHER_COPY,
+    DAMAGED,
+    RESTORE,
+    beside,
+    check,
+    examining,
+    is_of_writing,
+    refusal,
+    refusing,
+    require_known,
+    require_log,
+)
 
 COPIED_AT = "copied_at"
 """The key in `meta` of the instant at which a copy was made, in ISO 8601; only copies have it."""
@@ -52,7 +64,7 @@ def copy_database(source: Path, target: Path, now: datetime) -> Copy:
     if target.exists() and not target.is_file():
         raise refusal(target, "is no regular file; name another one")
     with refusing(target), _part_of(target) as part:
-        copy = _transfer(source, part, target, now)
+        copy = _transfer(source, part, target, now, remedy=RESTORE)
         part.replace(target)
         _sync(target.parent)
     return copy
@@ -65,8 +77,8 @@ def put_in_place(file: Path, database: Path, now: datetime) -> tuple[Copy, Path 
     was made without us has no stamp: it is as old as its file. Raises StartupError.
     """
     with refusing(database), _part_of(database) as part:
-        copy = _transfer(file, part, database, None)
-        _require_known(file, copy.revision)
+        copy = _transfer(file, part, database, None, remedy=ANOTHER_COPY)
+        require_known(file, copy.revision)
         kept = _keep_aside(database, now) if database.exists() else None
         part.replace(database)
         _sync(database.parent)
@@ -84,29 +96,46 @@ def _part_of(target: Path) -> Iterator[Path]:
         Path(name).unlink(missing_ok=True)
 
 
-def _transfer(source: Path, part: Path, target: Path, copied_at: datetime | None) -> Copy:
+def _transfer(
+    source: Path, part: Path, target: Path, copied_at: datetime | None, *, remedy: str
+) -> Copy:
     """Copy `source` into `part`: one checked file with a stamp, which will be `target`.
 
-    Without `copied_at` the stamp of `source` stays.
+    Without `copied_at` the stamp of `source` stays. `remedy` helps where `source` is no good.
     """
-    with refusing(source), closing(_opened(source)) as from_, closing(_connect(part)) as to:
+    require_log(source, remedy=remedy)
+    with (
+        refusing(source, remedy=remedy),
+        closing(_opened(source)) as from_,
+        closing(_connect(part)) as to,
+    ):
         from_.execute("PRAGMA schema_version")  # tells whether it can be read at all
-        with refusing(target):
+        with _blaming(source, target, remedy):
             from_.backup(to)
             to.execute("PRAGMA journal_mode = DELETE")
-        revision = check(to, source, is_thorough=True)
-        if revision is None:
-            raise refusal(source, "is empty: there is nothing to copy")
-        stamp = copied_at or _stamp_of(to) or _changed_at(source)
-        with refusing(target):
+            revision = check(to, source, is_thorough=True, remedy=remedy)
+            if revision is None:
+                raise refusal(source, "is empty: there is nothing to copy")
+            stamp = copied_at or _stamp_of(to) or _changed_at(source)
             to.execute(_STAMP, (COPIED_AT, stamp.isoformat()))
-        sessions, live = to.execute(_COUNTS).fetchone()
+            sessions, live = to.execute(_COUNTS).fetchone()
     return Copy(target, part.stat().st_size, stamp, sessions, live, revision)
 
 
+@contextmanager
+def _blaming(source: Path, target: Path, remedy: str) -> Iterator[None]:
+    """Of what the driver raises, only that its disk takes nothing is the fault of `target`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if is_of_writing(error):
+            with refusing(target):
+                raise
+        raise refusal(source, DAMAGED.format(remedy=remedy)) from error
+
+
 def _opened(path: Path) -> sqlite3.Connection:
-    """A connection to what exists already; raises StartupError where its log is missing."""
-    require_log(path)
+    """A connection to what exists already."""
     mode = "rw" if os.access(path, os.W_OK) else "ro"
     return sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, isolation_level=None)
 
@@ -124,13 +153,6 @@ def _changed_at(path: Path) -> datetime:
     return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
-def _require_known(file: Path, revision: str) -> None:
-    from broker.store.migrate import is_known  # noqa: PLC0415 - Alembic is slow to import
-
-    if not is_known(revision):
-        raise refusal(file, "was written by a newer gpu-broker; install that one")
-
-
 def _keep_aside(database: Path, now: datetime) -> Path:
     """Give the database a second name, under which it stays; its log may not meet another one."""
     kept = database.with_name(f"{database.stem}-replaced-{now:%Y%m%dT%H%M%SZ}{database.suffix}")
@@ -144,10 +166,13 @@ def _keep_aside(database: Path, now: datetime) -> Path:
 
 def _fold(database: Path, now: datetime) -> None:
     """Let the file hold all that its log does, and a stamp; a damaged one stays as it is."""
-    with suppress(sqlite3.Error, StartupError), closing(_opened(database)) as connection:
-        check(connection, database)
-        connection.execute(_STAMP, (COPIED_AT, now.isoformat()))
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with suppress(sqlite3.Error, StartupError):
+        require_log(database)
+        with closing(examining(database)) as connection:
+            check(connection, database)
+        with closing(_opened(database)) as connection:
+            connection.execute(_STAMP, (COPIED_AT, now.isoformat()))
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _sync(folder: Path) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from broker.store.backup import copy_database
 from broker.store.connections import BUSY_TIMEOUT, begin_immediate
 from broker.store.schema import HEAD, meta
-from broker.store.soundness import check, refusal, refusing, require_log
+from broker.store.soundness import check, examining, refusal, refusing, require_known, require_log
 
 CREATED_AT = "created_at"
 """The key in `meta` of the instant at which the database was made, in ISO 8601."""
@@ -26,17 +26,26 @@ def prepare(path: Path, now: datetime, *, may_migrate: bool = True) -> None:
     with refusing(path):
         require_log(path)
         _ensure_file(path)
+        revision = _examine(path, may_migrate=may_migrate)
         with closing(_connect(path)) as connection:
-            revision = check(connection, path)
             _try_writing(connection)
             _ensure_log(connection, path)
         if revision == HEAD:
             return
-        if not may_migrate:
-            raise refusal(path, "is in use by another version of gpu-broker; stop that one first")
         if revision is not None:
-            _keep_copy(path, revision, now)
+            copy_database(path, path.with_name(f"{path.stem}-before-{HEAD}.db"), now)
         _migrate(path, now)
+
+
+def _examine(path: Path, *, may_migrate: bool) -> str | None:
+    """The revision of a database that may be worked with; what is refused stays as it is."""
+    with closing(examining(path)) as connection:
+        revision = check(connection, path)
+    if revision != HEAD and not may_migrate:
+        raise refusal(path, "is in use by another version of gpu-broker; stop that one first")
+    if revision not in {HEAD, None}:
+        require_known(path, revision)
+    return revision
 
 
 def _ensure_file(path: Path) -> None:
@@ -60,17 +69,6 @@ def _try_writing(connection: sqlite3.Connection) -> None:
 def _ensure_log(connection: sqlite3.Connection, path: Path) -> None:
     if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
         raise refusal(path, "cannot have a write-ahead log there; put it on a local disk")
-
-
-def _keep_copy(path: Path, revision: str, now: datetime) -> None:
-    """Refuse what a newer program wrote; copy everything else before it is changed."""
-    from broker.store.migrate import is_known  # noqa: PLC0415 - Alembic is slow to import
-
-    if not is_known(revision):
-        raise refusal(
-            path, "was written by a newer gpu-broker; install that one, or name another file"
-        )
-    copy_database(path, path.with_name(f"{path.stem}-before-{HEAD}.db"), now)
 
 
 def _migrate(path: Path, now: datetime) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -127,15 +128,59 @@ async def test_a_copy_in_a_folder_that_is_not_there_is_refused(
         copy_database(database, target, NOW)
 
 
-async def test_what_is_damaged_is_not_copied(tmp_path: Path, database: Path, file: Path) -> None:
-    """A backup that holds nonsense would take the place of a good one."""
-    await recorded(tmp_path, *range(200))
-    whole = database.read_bytes()
+def spoiled(whole: bytes) -> bytes:
+    """The middle of a file is nonsense: the pages can be copied, and say nothing."""
     middle = len(whole) // 2
-    database.write_bytes(whole[:middle] + b"\xff" * 8192 + whole[middle + 8192 :])
-    with pytest.raises(StartupError, match=f"{database} is damaged"):
+    return whole[:middle] + b"\xff" * 8192 + whole[middle + 8192 :]
+
+
+def cut(whole: bytes) -> bytes:
+    """The end of a file is missing: the pages cannot be copied."""
+    return whole[: len(whole) // 2 + 100]
+
+
+def beheaded(whole: bytes) -> bytes:
+    """The first page of a file is nonsense."""
+    return b"\xff" * 4096 + whole[4096:]
+
+
+def misdeclared(whole: bytes) -> bytes:
+    """One byte says that nobody may write it: the pages can be copied, and not be worked with."""
+    return whole[:18] + b"\x03" + whole[19:]
+
+
+MISFORTUNES = [spoiled, cut, beheaded, misdeclared]
+
+
+@pytest.mark.parametrize("misfortune", MISFORTUNES)
+async def test_a_database_that_is_damaged_is_blamed_itself(
+    tmp_path: Path, database: Path, file: Path, misfortune: Callable[[bytes], bytes]
+) -> None:
+    """Not the copy that is to be made of it; and a backup is what helps."""
+    await recorded(tmp_path, *range(200))
+    database.write_bytes(misfortune(database.read_bytes()))
+    with pytest.raises(StartupError) as refused:
         copy_database(database, file, NOW)
+    assert str(refused.value).startswith(f"The database {database} is ")
+    assert "put a backup in its place with `gpu-broker restore FILE`" in str(refused.value)
     assert [] == names_in(file.parent)
+
+
+@pytest.mark.parametrize("misfortune", MISFORTUNES)
+async def test_where_a_copy_is_damaged_another_one_helps(
+    tmp_path: Path, database: Path, file: Path, misfortune: Callable[[bytes], bytes]
+) -> None:
+    """Restoring it again does not; and the database stays as it is."""
+    await recorded(tmp_path, *range(200))
+    copy_database(database, file, NOW)
+    file.write_bytes(misfortune(file.read_bytes()))
+    before = database.read_bytes()
+    with pytest.raises(StartupError) as refused:
+        put_in_place(file, database, NOW)
+    assert str(refused.value).startswith(f"The database {file} is ")
+    assert str(refused.value).endswith("restore another backup.")
+    assert "restore FILE" not in str(refused.value)
+    assert before == database.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -231,16 +231,6 @@ async def test_a_guest_never_migrates(file: Path) -> None:
     assert before == file.read_bytes()
 
 
-async def test_what_a_newer_program_wrote_is_refused(file: Path) -> None:
-    """And not touched."""
-    await made(file)
-    run_sql(file, "UPDATE alembic_version SET version_num = '9999'")
-    before = file.read_bytes()
-    assert "written by a newer gpu-broker" in await refusal(file)
-    assert before == file.read_bytes()
-    assert ["broker.db"] == names_in(file.parent)
-
-
 async def test_the_database_of_another_program_is_refused(file: Path) -> None:
     """And not touched."""
     run_sql(file, "CREATE TABLE recipes (name TEXT)")
