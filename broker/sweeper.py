@@ -176,6 +176,9 @@ class Sweeper:
             elif isinstance(answer, ProviderError | TimeoutError):
                 unlisted[name] = str(answer) or "no answer in time"
                 log.warning("%s cannot be listed: %s", name, unlisted[name])
+            elif isinstance(answer, Exception):
+                unlisted[name] = f"something unforeseen ({type(answer).__name__})"
+                log.error("%s cannot be listed.", name, exc_info=answer)
             else:
                 raise answer
         return listings, unlisted

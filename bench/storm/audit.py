@@ -15,6 +15,7 @@ from bench.storm.records import Records, Row
 from bench.storm.target import SETTINGS
 from bench.storm.troubles import DATABASE_TROUBLES, LIES, STARVED, Trouble, latest
 from broker.config.quantities import parse_duration
+from providers.pacing import settle_at
 
 _BOUND = timedelta(seconds=2)
 """From an end's being due to the call that destroys its machine."""
@@ -25,6 +26,8 @@ _GRACE = parse_duration(SETTINGS["ORPHAN_GRACE_PERIOD"])
 _SECOND = timedelta(seconds=1)
 _DATABASE_PATIENCE = timedelta(seconds=10)
 """How long a request may have waited for the database."""
+_SETTLE = settle_at(0, timedelta())
+"""For how long a new machine may be missing in every answer."""
 _LIE = timedelta(seconds=5)
 """How long ago a marketplace may have said the first of two things that are not so."""
 _FINAL = {"stopped", "failed"}
@@ -184,6 +187,9 @@ class Judge:
             gone_at = machine.gone_at or self._given.now
             # A machine whose creation nobody heard of may turn up after its session.
             if not self._is_known(machine) or final_at is None or gone_at <= final_at:
+                continue
+            # And so may one that its marketplace hides for longer than it takes to settle.
+            if machine.appears_at > max(final_at, machine.created_at + _SETTLE):
                 continue
             kinds = {
                 one.kind

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import os
 import signal
@@ -17,7 +18,8 @@ from broker.app.listening import listening, url_of
 from broker.app.timers import Timers
 from broker.app.web import build_application
 from broker.config import Settings
-from broker.errors import StartupError
+from broker.decide.pauses import growing
+from broker.errors import StartupError, StoreUnwritable
 from broker.logs import configure_logging, redact
 from broker.store.lock import DatabaseLock, LockHeld
 from providers.label import parse_label
@@ -26,6 +28,8 @@ log = logging.getLogger(__name__)
 
 STARTING_PATIENCE = timedelta(seconds=10)
 """How long one call of a provider may hold up the start: a list, or the end of an orphan."""
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(milliseconds=250), timedelta(seconds=30)
+"""Between two tries to take up what an earlier process has left."""
 
 
 class Daemon:
@@ -35,7 +39,10 @@ class Daemon:
         self._parts = parts
         self._timers = Timers(parts)
         self._starting: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[None] | None = None
         self._is_ready = False
+        self._stumble: Exception | None = None
+        """What the last try to take up what was left has met."""
 
     @property
     def is_ready(self) -> bool:
@@ -58,10 +65,8 @@ class Daemon:
             troubles.append("the sweeper stands still")
         outage = self._parts.tools.store.outage
         troubles += [str(outage)] if outage else []
-        starting = self._starting
-        if starting is not None and starting.done() and not starting.cancelled():
-            error = starting.exception()
-            troubles += [f"the start failed: {type(error).__name__}"] if error else []
+        if not self._is_ready and self._stumble is not None:
+            troubles.append(f"the start fails: {type(self._stumble).__name__}; it is tried again")
         return troubles
 
     async def alarms(self) -> list[str]:
@@ -76,25 +81,46 @@ class Daemon:
 
     async def _start(self) -> None:
         parts = self._parts
+        await self._until_taken_up()
+        _warn_of_real_money(parts)
+        if parts.deployment.is_new:
+            _warn_of_predecessors(parts)
+        await self._timers.start()
+        gc.freeze()
+        self._is_ready = parts.opening.is_open = True
+        log.info("Ready.")
+
+    async def _until_taken_up(self) -> None:
+        """Whatever goes wrong at first: without it nothing would ever end."""
+        for tries in itertools.count(1):
+            try:
+                await self._take_up()
+            except StoreUnwritable:
+                self._stumble = None  # The writer tells of it, once for all who wait.
+            except Exception as error:
+                log.exception("The start met something unforeseen. It is tried again.")
+                self._stumble = error
+            else:
+                return
+            pause = growing(_FIRST_PAUSE, 2, tries, _LONGEST_PAUSE)
+            await asyncio.sleep(pause.total_seconds())
+
+    async def _take_up(self) -> None:
+        """What a process before this one has left; may be done again."""
+        parts = self._parts
         await parts.tools.inventory.load()
         await parts.tools.funds.load()
-        refreshing = asyncio.create_task(self._first_readings(), name="first-refresh")
-        refreshing.add_done_callback(_tell_of_end)
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._first_readings(), name="first-refresh")
+            self._reading.add_done_callback(_tell_of_end)
         # What is over does not wait for any marketplace's list.
         await parts.sweeper.reap()
         report = await parts.sweeper.sweep(parts.tools.doors, patience=STARTING_PATIENCE)
         for applied in report.actions:
             log.info("At the start: %s %s", applied.action, applied.reason)
         await parts.accounts.tell_of_drains()
-        _warn_of_real_money(parts)
-        if parts.deployment.is_new:
-            _warn_of_predecessors(parts)
         await parts.authorized.resume()
         await parts.watchdogs.resume()
-        await self._timers.start()
-        gc.freeze()
-        self._is_ready = parts.opening.is_open = True
-        log.info("Ready.")
 
     async def _first_readings(self) -> None:
         tools = self._parts.tools

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from broker.model import Witness
+from broker.model import Attempt, Witness
 
 APART = timedelta(seconds=1)
 """So far apart the same question has to be asked to give two observations."""
@@ -64,3 +64,13 @@ def proof_of(seen: Sequence[Observation], *, may_be_destroyed: bool) -> Proof | 
     if len(seen) < (_ENOUGH if may_be_destroyed else _ENOUGH_OF_ITSELF):
         return None
     return Proof(seen[0], seen[-1])
+
+
+def doubtful_for(attempt: Attempt, settle: timedelta, now: datetime) -> timedelta:
+    """For how long no answer without the instance tells anything: it may not be listed yet.
+
+    `settle` is the provider's, `now` by the wall clock.
+    """
+    if attempt.verified_at is not None or attempt.accepted_at is None:
+        return timedelta()
+    return min(max(attempt.accepted_at + settle - now, timedelta()), settle)

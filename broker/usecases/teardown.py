@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from broker.decide import moves
-from broker.decide.absence import APART, Observation, Proof, observe, proof_of
+from broker.decide.absence import APART, Observation, Proof, doubtful_for, observe, proof_of
 from broker.decide.destruction import Failing, is_news, told
 from broker.decide.meter import run_on
 from broker.decide.pauses import growing
@@ -43,6 +43,10 @@ _TRIES_THAT_SUFFICE = 10
 class _Seen:
     """What this process has seen of an instance that is to be gone."""
 
+    doubtful_until: datetime
+    """Before this, by the steady clock, an instance that nobody has seen may not be listed yet."""
+    is_known: bool = False
+    """The provider has told of it, or accepted its end."""
     asked_at: datetime | None = None
     """When this process first asked for its end."""
     unwritten_at: datetime | None = None
@@ -90,13 +94,15 @@ class _Seen:
 
     def look(self, instance: Instance) -> None:
         self.status = instance.status
+        self.is_known = True
         self.absences = ()
         self.unanswered = 0
 
     def miss(self, observation: Observation) -> None:
         self.status = None
-        self.absences = observe(self.absences, observation)
         self.unanswered = 0
+        if self.is_known or observation.steadily_at >= self.doubtful_until:
+            self.absences = observe(self.absences, observation)
 
     def is_lookup_due(self, now: datetime) -> bool:
         """Whether another lookup, `now` by the steady clock, may tell more than the others."""
@@ -131,16 +137,20 @@ class Teardown:
             return self._pause_between(seen)
         if is_accepted and effort.tries >= _TRIES_THAT_SUFFICE:
             await self._shout(session, attempt, effort.tries, _WITHOUT_END)
-        return self._pause(attempt, effort)
+        return self._pause(attempt, effort, seen)
 
     async def _begin(self, attempt: Attempt) -> _Seen:
         """Where a process before this one has asked already, look first what came of it."""
         is_asked = attempt.destroy_asked_at is not None
-        called_at = self._tools.steady() if is_asked else None
+        is_accepted = attempt.destroy_accepted_at is not None
+        settle = self._tools.doors[attempt.offer.provider].capabilities.settle
+        steady = self._tools.steady()
         seen = self._seen[attempt.label] = _Seen(
-            called_at=called_at,
+            doubtful_until=steady + doubtful_for(attempt, settle, self._tools.now()),
+            is_known=is_accepted,
+            called_at=steady if is_asked else None,
             is_billed=not is_asked,
-            is_accepted=attempt.destroy_accepted_at is not None,
+            is_accepted=is_accepted,
             may_be_destroyed=is_asked,
         )
         if is_asked:
@@ -194,7 +204,7 @@ class Teardown:
     async def _note_accepted(self, session: Session, attempt: Attempt, seen: _Seen) -> None:
         """Write down the acceptance; what was accepted before is no news."""
         now = self._tools.now()
-        seen.is_accepted = True
+        seen.is_accepted = seen.is_known = True
         if attempt.destroy_accepted_at is not None and not seen.is_up:
             return
         is_first = attempt.destroy_accepted_at is None and not seen.ignored
@@ -300,9 +310,11 @@ class Teardown:
         log.error("%s", detail, extra={"session_id": session.id, "action": "destroy"})
         await self._note(session, lambda s, a: moves.destroy_fails(s, a, detail, self._tools.now()))
 
-    def _pause(self, attempt: Attempt, effort: Effort) -> timedelta:
+    def _pause(self, attempt: Attempt, effort: Effort, seen: _Seen) -> timedelta:
         pace = self._tools.rules.paces.get(attempt.offer.provider, 1.0)
-        return max(growing(_FIRST_PAUSE, 2, effort.tries, _LONGEST_PAUSE) * pace, _FIRST_PAUSE)
+        pause = max(growing(_FIRST_PAUSE, 2, effort.tries, _LONGEST_PAUSE) * pace, _FIRST_PAUSE)
+        doubtful_for = seen.doubtful_until - self._tools.steady()
+        return min(pause, doubtful_for) if doubtful_for > timedelta() else pause
 
     def _pause_between(self, seen: _Seen) -> timedelta:
         """Until another answer is worth something; longer while there are none."""

@@ -29,6 +29,8 @@ class OddMarket(SimulatorProvider):
     """So many creations more make a machine that never starts."""
     is_listing_nothing = False
     """Its lists are complete, it says, and empty."""
+    accidents = 0
+    """So many lists more end in an error that no adapter may let through."""
     denials = 0
     """So many times more it says that a machine which exists is gone."""
     failures = 0
@@ -59,6 +61,9 @@ class OddMarket(SimulatorProvider):
         return await super().create(replace(spec, public_keys=()))
 
     async def list_instances(self) -> Sequence[Instance]:
+        if self.accidents > 0:
+            self.accidents -= 1
+            raise ZeroDivisionError
         listed = await super().list_instances()
         return () if self.is_listing_nothing else [self._told(one) for one in listed]
 

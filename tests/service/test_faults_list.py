@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -159,3 +160,22 @@ async def test_a_machine_that_boots_and_is_denied_twice_is_lost(serve_oddly: Ser
 
 async def _is_ready(broker: Broker) -> bool:
     return "ready" == (await account(broker))["state"]
+
+
+async def test_a_list_that_ends_in_something_unforeseen_keeps_no_broker_from_its_work(
+    serve_oddly: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is concluded from it, and the log has the whole of it."""
+    async with serve_oddly() as broker:
+        session = await running(broker)
+        odd_market(broker).accidents = 3
+
+        async def is_over() -> bool:
+            return odd_market(broker).accidents == 0
+
+        await eventually(is_over)
+
+        assert "running" == (await broker.session(session["id"]))["status"]
+        errors = [one for one in caplog.records if one.levelno >= logging.ERROR]
+        assert ["simulator cannot be listed."] * 3 == [one.getMessage() for one in errors]
+        assert all(one.exc_info for one in errors)

@@ -13,12 +13,25 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from broker.app.build import Parts, built
+from broker.app.daemon import Daemon
+from broker.clock import utcnow
 from broker.effects import Effect
 from broker.model import Change
-from tests.service.conftest import Broker, eventually
-from tests.service.scenarios import assert_sound, ended, market, metric, running
+from tests.service.conftest import Broker, Serve, eventually
+from tests.service.scenarios import (
+    a_label,
+    assert_sound,
+    ended,
+    made,
+    market,
+    metric,
+    running,
+)
 
 GAUGE = "gpu_database_unwritable"
+UNHURRIED = {"lifecycle__check_interval": "1h", "lifecycle__reconciliation_interval": "1h"}
+"""Nobody ends what is over, or sees an orphan, before the restart does."""
 
 
 async def ends_soon(broker: Broker, session_id: str) -> None:
@@ -29,19 +42,19 @@ async def ends_soon(broker: Broker, session_id: str) -> None:
     )
 
 
-async def become_impatient(broker: Broker) -> None:
+async def become_impatient(parts: Parts) -> None:
     """Let the writer wait for no other process."""
 
     def set_timeout(connection: sa.Connection) -> None:
         connection.exec_driver_sql("PRAGMA busy_timeout = 0")
 
-    await broker.parts.tools.store._writer.run(Effect.SET_META, set_timeout)
+    await parts.tools.store._writer.run(Effect.SET_META, set_timeout)
 
 
 @asynccontextmanager
-async def unwritable(broker: Broker, folder: Path) -> AsyncIterator[None]:
+async def unwritable(parts: Parts, folder: Path) -> AsyncIterator[None]:
     """Another process has begun to write, and does not come to an end."""
-    await become_impatient(broker)
+    await become_impatient(parts)
     with closing(sqlite3.connect(folder / "broker.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -63,7 +76,7 @@ async def test_a_due_end_is_carried_out_though_it_cannot_be_written(
     async def no_machine_is_left() -> bool:
         return not await market(broker).list_instances()
 
-    async with unwritable(broker, tmp_path):
+    async with unwritable(broker.parts, tmp_path):
         await eventually(no_machine_is_left)
         assert "running" == (await broker.session(session["id"]))["status"]
 
@@ -86,7 +99,7 @@ async def test_a_session_that_stops_is_destroyed_though_nothing_can_be_written(
     async def no_machine_is_left() -> bool:
         return not await market(broker).list_instances()
 
-    async with unwritable(broker, tmp_path):
+    async with unwritable(broker.parts, tmp_path):
         await eventually(no_machine_is_left)
 
     session = await ended(broker, session["id"])
@@ -102,7 +115,7 @@ async def test_whoever_asks_is_told_that_nothing_can_be_written(
     assert 0 == await metric(broker, GAUGE)
     path = f"/api/v1/sessions/{session['id']}"
 
-    async with unwritable(broker, tmp_path):
+    async with unwritable(broker.parts, tmp_path):
         for answered, body in (
             await broker.call("DELETE", path),
             await broker.rent(consumer_id="another"),
@@ -127,3 +140,34 @@ async def test_whoever_asks_is_told_that_nothing_can_be_written(
     await eventually(lambda: is_well(broker))
     assert 0 == await metric(broker, GAUGE)
     assert 200 == (await broker.call("DELETE", path))[0]
+
+
+async def test_a_start_waits_for_a_database_that_cannot_be_written(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """It says why, ends meanwhile what is over, and becomes ready by itself."""
+    async with serve(**UNHURRIED) as broker:
+        session = await running(broker)
+        orphan = await made(broker, a_label(broker))
+        await ends_soon(broker, session["id"])
+    async with built(broker.parts.settings, utcnow) as parts:
+        daemon = Daemon(parts)
+
+        async def is_without_its_machine() -> bool:
+            alive = await parts.providers["simulator"].list_instances()
+            return [orphan] == [one.id for one in alive]
+
+        async def has_said_why() -> bool:
+            return any("cannot be written" in trouble for trouble in daemon.troubles)
+
+        async def is_ready() -> bool:
+            return daemon.is_ready
+
+        async with unwritable(parts, tmp_path):
+            daemon.start()
+            await eventually(is_without_its_machine)
+            await eventually(has_said_why)
+            assert not daemon.is_ready
+        await eventually(is_ready)
+        assert [] == daemon.troubles
+        await daemon.stop()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from broker.decide import moves
-from broker.decide.absence import Observation, Proof, observe, proof_of
+from broker.decide.absence import Observation, Proof, doubtful_for, observe, proof_of
 from broker.model import Witness
 from tests.builders import LATER, NOW, PROOF, STOPPING, VERIFIED
 
@@ -82,3 +83,28 @@ def test_an_attempt_keeps_how_its_end_was_proved() -> None:
     assert over is not None
     assert (PROOF.first.at, Witness.LOOKUP) == (over.absent_at, over.absent_by)
     assert (LATER, Witness.LIST) == (over.gone_at, over.gone_by)
+
+
+@pytest.mark.parametrize(
+    ("since", "verified", "seconds"),
+    [
+        (0, False, 20),
+        (15, False, 5),
+        (20, False, 0),
+        (99, False, 0),
+        (0, True, 0),
+        (-99, False, 20),
+    ],
+)
+def test_a_young_instance_may_not_be_listed_yet(
+    since: float, *, verified: bool, seconds: int
+) -> None:
+    """Until its provider must list it, or it was proved; a clock set back makes it no longer."""
+    attempt = replace(
+        VERIFIED,
+        accepted_at=NOW - timedelta(seconds=since),
+        verified_at=NOW if verified else None,
+    )
+    settle = timedelta(seconds=20)
+
+    assert timedelta(seconds=seconds) == doubtful_for(attempt, settle, NOW)

@@ -10,6 +10,7 @@ from typing import Any
 import asyncssh
 import pytest
 
+from broker.clock import utcnow
 from tests.service.conftest import Broker
 from tests.service.scenarios import ended, running
 from tests.service.vastai.asking import calls_of, rent
@@ -58,6 +59,22 @@ async def test_a_machine_that_the_marketplace_takes_away_is_missed(
     lost = await ended(broker, session["id"])
 
     assert (lost["status"], lost["status_reason"]) == ("failed", "instance_lost")
+
+
+async def test_a_machine_that_is_not_listed_yet_is_not_called_gone(
+    serve_vastai: ServeVastai, wire: VastWire
+) -> None:
+    """It was rented a moment ago: its session ends when it was seen, and is seen no more."""
+    wire.misfortunes.add(Misfortune(Word.APPEARS_LATE, delay=timedelta(seconds=3)))
+    settings = {"lifecycle__orphan_grace_period": "1h", "providers__vastai__pace": 0.2}
+    async with serve_vastai(**settings) as broker:
+        _, body = await rent(broker)
+        await broker.call("DELETE", f"/api/v1/sessions/{body['session']['id']}")
+
+        await ended(broker, body["session"]["id"])
+
+        (contract,) = wire.fleet.contracts.values()
+        assert contract.is_gone(utcnow())
 
 
 async def test_an_account_without_credit_rents_nothing(
