@@ -1,6 +1,6 @@
 """The composition root: settings in, a working broker out. Only here adapters are named."""
 
-from broker.app.adapters import provider_problems
+from broker.app.adapters import drains_at, provider_problems
 from broker.app.backups import back_up, restore
 from broker.app.daemon import run, serving
 from broker.app.offline import CleanupReport, cleanup_orphans, sweep_once
@@ -14,6 +14,7 @@ __all__ = [
     "api_document",
     "back_up",
     "cleanup_orphans",
+    "drains_at",
     "present_sweep",
     "provider_problems",
     "restore",

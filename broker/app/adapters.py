@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -36,9 +36,16 @@ def provider_problems(settings: Settings) -> Iterator[Problem]:
 
 async def drains_of(settings: Settings, store: Store, now: datetime) -> list[Drain]:
     """The providers that take nothing new, and that the database still has something at."""
+    return drains_at(settings, await live_sessions(store), await store.providers_of_strays(now))
+
+
+def drains_at(
+    settings: Settings, live: Mapping[str, int], strays: Collection[str] = ()
+) -> list[Drain]:
+    """The same, told from the sessions that are not final and the machines without one."""
     return plan_drains(
-        await live_sessions(store),
-        await store.providers_of_strays(now),
+        live,
+        strays,
         enabled=settings.enabled_providers,
         settings={name: _setting(settings, name) for name in FACTORIES},
         reachable=settings.accounts,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
+from broker.config.fields import parse_name
 from broker.effects import Effect, effect
 from broker.errors import StartupError
 from broker.ssh.keys import KeyPair, load_or_create
@@ -17,6 +18,7 @@ from broker.store import Store
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _LENGTH = 8
 _META = "deployment_id"
+_IN_LABELS = "the second word of the labels (gpub-ID-...) of this broker's machines"
 
 
 def prepare_data_dir(data_dir: Path) -> None:
@@ -33,7 +35,7 @@ def prepare_data_dir(data_dir: Path) -> None:
 
 def require_database(path: Path, data_dir: Path) -> None:
     """Raise StartupError for an empty file where a deployment has had its database."""
-    if path.exists() and not path.stat().st_size and read_deployment_id(data_dir):
+    if path.exists() and not path.stat().st_size and _file_of_id(data_dir).exists():
         raise StartupError(
             f"The database {path} is empty, although a broker has worked here; put a backup in its "
             "place with `gpu-broker restore FILE`, or remove it to begin without its sessions."
@@ -53,12 +55,6 @@ def own_key(data_dir: Path) -> KeyPair:
     return load_or_create(data_dir / "broker_ed25519")
 
 
-def read_deployment_id(data_dir: Path) -> str | None:
-    """The deployment id that the data folder remembers."""
-    path = data_dir / "deployment-id"
-    return path.read_text().strip() or None if path.exists() else None
-
-
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """Which broker this is, in the labels of its machines."""
@@ -69,18 +65,56 @@ class Deployment:
 
 
 async def ensure_deployment(store: Store, data_dir: Path, configured: str | None) -> Deployment:
-    """The deployment, remembered in the database and beside it: either restores the other."""
-    remembered = await store.meta(_META)
-    on_disk = read_deployment_id(data_dir)
-    known = configured or remembered or on_disk
+    """The deployment, remembered in the database and beside it: either restores the other.
+
+    Raises StartupError as `known_deployment` does.
+    """
+    known = await known_deployment(store, data_dir, configured)
     deployment_id = known or _new_id()
-    if remembered != deployment_id:
+    if await store.meta(_META) != deployment_id:
         await store.set_meta(_META, deployment_id)
-    if on_disk != deployment_id:
-        path = data_dir / "deployment-id"
+    path = _file_of_id(data_dir)
+    if not path.exists() or path.read_bytes() != f"{deployment_id}\n".encode():
         path.unlink(missing_ok=True)
         _write_once(path, deployment_id)
     return Deployment(deployment_id, is_new=known is None)
+
+
+async def known_deployment(
+    store: Store | None, data_dir: Path, configured: str | None
+) -> str | None:
+    """The deployment id as it is configured, or as the database and the data folder remember it.
+
+    None where nobody does. Raises StartupError for a file that holds no id, and where the two
+    do not agree: whoever takes the wrong one takes its own machines for another broker's.
+    """
+    if configured:
+        return configured
+    remembered = await store.meta(_META) if store is not None else None
+    path = _file_of_id(data_dir)
+    on_disk = _read_id(path, remembered) if path.exists() else None
+    if remembered and on_disk and remembered != on_disk:
+        raise StartupError(
+            f"{path} holds the deployment id {on_disk}, and the database {remembered}. Set "
+            f"DEPLOYMENT_ID to the one that is {_IN_LABELS}."
+        )
+    return remembered or on_disk
+
+
+def _file_of_id(data_dir: Path) -> Path:
+    return data_dir / "deployment-id"
+
+
+def _read_id(path: Path, remembered: str | None) -> str:
+    try:
+        return parse_name(path.read_text("utf-8").strip())
+    except (OSError, ValueError) as error:
+        remedy = (
+            f"The database remembers {remembered}: remove the file, and it is written anew."
+            if remembered
+            else f"Put it back from a backup, or set DEPLOYMENT_ID to what is {_IN_LABELS}."
+        )
+        raise StartupError(f"{path} does not hold a deployment id. {remedy}") from error
 
 
 def _new_id() -> str:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from broker.app.adapters import open_providers
+from broker.app.adapters import drains_of, open_providers
 from broker.app.build import Parts, built
-from broker.app.identity import prepare_data_dir, read_deployment_id, sealing_key
+from broker.app.identity import (
+    known_deployment,
+    prepare_data_dir,
+    require_database,
+    sealing_key,
+)
 from broker.clock import utcnow
 from broker.config import Settings
 from broker.decide.cleanup import Judgement, Verdict, judge, seen_now
+from broker.decide.draining import Drain
 from broker.decide.ownership import sessions_named
 from broker.effects import Effect, effect
 from broker.errors import StartupError
@@ -22,6 +29,7 @@ from broker.model import Holder
 from broker.store import Store
 from broker.store.lock import DatabaseLock
 from broker.sweeper import Applied, SweepReport
+from broker.usecases.accounts import live_sessions
 from providers.base import Instance, Provider
 from providers.errors import NotFound, ProviderError
 from providers.label import deployment_part, parse_label
@@ -123,23 +131,71 @@ async def cleanup_orphans(
     Works beside a running server: what a row claims is left alone. Raises StartupError.
     """
     prepare_data_dir(settings.data_dir)
-    chosen = settings.lifecycle.deployment_id or read_deployment_id(settings.data_dir)
-    ours = deployment_part(chosen) if chosen else None
+    known = await _known(settings)
     if provider is not None and provider not in settings.accounts:
-        raise StartupError(f"Provider {provider} is not configured.")
-    providers = await open_providers(settings, settings.data_dir, utcnow, only=provider)
+        raise StartupError(known.stranded.get(provider, f"Provider {provider} is not configured."))
+    drains = [drain for drain in known.drains if provider in {None, drain.provider}]
+    providers = await open_providers(settings, settings.data_dir, utcnow, drains, only=provider)
     rows: list[CleanupRow] = []
     unlisted: dict[str, str] = {}
     try:
         for name, one in providers.items():
             try:
-                rows += await _clean(settings, one, ours, execute=execute, force=force)
+                rows += await _clean(settings, one, known.ours, execute=execute, force=force)
             except ProviderError as error:
-                unlisted[name] = str(error)
+                unlisted[name] = known.stranded.get(name, str(error))
     finally:
         for one in providers.values():
             await one.close()
     return CleanupReport(tuple(rows), unlisted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known before any account is looked at."""
+
+    ours: str | None
+    """Our deployment part; None where nobody remembers it."""
+    drains: Sequence[Drain]
+    stranded: Mapping[str, str]
+    """Provider with live sessions that cannot be spoken to -> how that is, and what helps."""
+
+
+async def _known(settings: Settings) -> _Known:
+    async with _database(settings) as store:
+        chosen = settings.lifecycle.deployment_id
+        chosen = await known_deployment(store, settings.data_dir, chosen)
+        drains = await drains_of(settings, store, utcnow()) if store else []
+        live = await live_sessions(store) if store else Counter[str]()
+    stranded = {
+        one.provider: f"{one.provider} is {one.reason(live[one.provider])}."
+        for one in drains
+        if not one.is_reachable
+    }
+    return _Known(deployment_part(chosen) if chosen else None, drains, stranded)
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[Store | None]:
+    """The database, or None where there is none."""
+    if not settings.database_path.exists():
+        yield None
+        return
+    require_database(settings.database_path, settings.data_dir)
+    store = await Store.open(
+        settings.database.url,
+        key=sealing_key(settings.data_dir),
+        now=utcnow,
+        may_migrate=not _is_served(settings),
+    )
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def _is_served(settings: Settings) -> bool:
+    return DatabaseLock.holder(settings.database_path) is not None
 
 
 async def _clean(
@@ -222,24 +278,15 @@ async def _records(
     What is seen is written down, as a server would do it: where a provider does not tell how old
     its machines are, that is all there is to know of their age.
     """
-    if not settings.database_path.exists():
-        return None
-    is_served = DatabaseLock.holder(settings.database_path) is not None
-    store = await Store.open(
-        settings.database.url,
-        key=sealing_key(settings.data_dir),
-        now=utcnow,
-        may_migrate=not is_served,
-    )
-    try:
+    async with _database(settings) as store:
+        if store is None:
+            return None
         before = await store.sightings(provider)
         holders = await store.holders(sessions_named(instances))
-        if not is_served:
+        if not _is_served(settings):
             seen = seen_now(
                 provider, instances, deployment=deployment, holders=holders, before=before, now=now
             )
             await store.save_sightings(provider, seen)
         first_seen = {one.instance_id: one.first_seen_at for one in before}
         return _Records(holders, first_seen, await store.restored_at(now))
-    finally:
-        await store.close()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,7 +79,7 @@ def _examine(config: Path | None, database: str | None, simulate: str | None) ->
         yield _sources(config)
         yield from _credentials(settings, is_served=holder_url is not None)
         yield _folder(settings.data_dir)
-        yield _database(settings.database_path)
+        yield from _database(settings, is_served=holder_url is not None)
     yield from _broker(holder_url)
     yield _state_folder()
     yield _ssh_client()
@@ -121,26 +120,35 @@ def _folder(data_dir: Path) -> Finding:
     return Finding(FAIL, "data_dir", f"{existing} cannot be written", remedy)
 
 
-def _database(path: Path) -> Finding:
-    import sqlite3  # noqa: PLC0415 - keeps `--help` quick
+def _database(settings: Settings, *, is_served: bool) -> Iterator[Finding]:
+    from broker.errors import StartupError  # noqa: PLC0415 - keeps `--help` quick
+    from broker.store.examination import look_into, require_writable  # noqa: PLC0415
 
-    from broker.errors import StartupError  # noqa: PLC0415
-    from broker.store.soundness import check, refusing, require_log  # noqa: PLC0415
-
+    path = settings.database_path
     if not path.exists():
-        return Finding(OK, "database", f"{path} does not exist yet; `serve` makes it")
+        yield Finding(OK, "database", f"{path} does not exist yet; `serve` makes it")
+        return
     try:
-        require_log(path)
-        with (
-            refusing(path),
-            closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection,
-        ):
-            check(connection, path)
-            (sessions,) = connection.execute("SELECT count(*) FROM sessions").fetchone()
+        contents = look_into(path)
+        yield Finding(OK, "database", f"{path} is sound: {contents.sessions} sessions")
+        if is_served:
+            return  # whether it can be written is told by the broker, which tries all the time
+        yield from _stranded(settings, contents.live)
+        require_writable(path)
     except StartupError as error:
         what, _, remedy = str(error).partition("; ")
-        return Finding(FAIL, "database", what, f"{remedy[:1].upper()}{remedy[1:]}")
-    return Finding(OK, "database", f"{path} is sound: {sessions} sessions")
+        yield Finding(FAIL, "database", what, f"{remedy[:1].upper()}{remedy[1:]}")
+
+
+def _stranded(settings: Settings, live: Mapping[str, int]) -> Iterator[Finding]:
+    """Providers with sessions that nothing can be done for."""
+    from broker.app import drains_at  # noqa: PLC0415 - keeps `--help` quick
+
+    for drain in drains_at(settings, live):
+        if not drain.is_reachable:
+            text = f"{drain.provider} is {drain.reason(live[drain.provider])}"
+            remedy = "Until then its machines may go on and cost money."
+            yield Finding(FAIL, "accounts", text, remedy)
 
 
 def _holder_url(settings: Settings) -> str | None:

@@ -71,7 +71,8 @@ def _parse_http_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _parse_name(value: str) -> str:
+def parse_name(value: str) -> str:
+    """A name that fits on a line; raises ValueError with what is wrong."""
     if not value.strip():
         raise ValueError("is empty: give a value, or remove it")
     if value != value.strip() or not value.isprintable() or len(value) > _LONGEST_NAME:
@@ -116,7 +117,7 @@ Interval = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(
 Percent = Annotated[Decimal, BeforeValidator(parse_percent)]
 Secret = Annotated[SecretStr | None, BeforeValidator(_parse_secret)]
 HttpUrl = Annotated[str, AfterValidator(_parse_http_url)]
-Name = Annotated[str, AfterValidator(_parse_name)]
+Name = Annotated[str, AfterValidator(parse_name)]
 FilePath = Annotated[Path, BeforeValidator(_parse_path)]
 Count = Annotated[int, BeforeValidator(_parse_number)]
 Dollars = Annotated[Decimal, BeforeValidator(_parse_number), Field(ge=0)]

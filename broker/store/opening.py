@@ -27,9 +27,8 @@ def prepare(path: Path, now: datetime, *, may_migrate: bool = True) -> None:
         require_log(path)
         _ensure_file(path)
         revision = _examine(path, may_migrate=may_migrate)
-        with closing(_connect(path)) as connection:
-            _try_writing(connection)
-            _ensure_log(connection, path)
+        try_writing(path)
+        _ensure_log(path)
         if revision == HEAD:
             return
         if revision is not None:
@@ -59,16 +58,19 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None)
 
 
-def _try_writing(connection: sqlite3.Connection) -> None:
-    # A transaction may begin on what cannot be written; only the write itself tells.
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("PRAGMA user_version = 0")
-    connection.execute("ROLLBACK")
+def try_writing(path: Path) -> None:
+    """Raise sqlite3.Error where nothing can be written; nothing is. Blocks."""
+    with closing(_connect(path)) as connection:
+        # A transaction may begin on what cannot be written; only the write itself tells.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("PRAGMA user_version = 0")
+        connection.execute("ROLLBACK")
 
 
-def _ensure_log(connection: sqlite3.Connection, path: Path) -> None:
-    if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
-        raise refusal(path, "cannot have a write-ahead log there; put it on a local disk")
+def _ensure_log(path: Path) -> None:
+    with closing(_connect(path)) as connection:
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            raise refusal(path, "cannot have a write-ahead log there; put it on a local disk")
 
 
 def _migrate(path: Path, now: datetime) -> None:

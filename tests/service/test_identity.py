@@ -103,3 +103,52 @@ async def test_a_database_that_was_emptied_is_not_begun_anew(serve: Serve, tmp_p
     (tmp_path / "deployment-id").unlink()
     async with serve():
         pass
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b" \n", b"4f2k9qzw\x00\x00", b"\xff\xfe\x00", b"4f2k9qzw\nm5ujgowk\n", b"4" * 200],
+    ids=["empty", "blank", "torn", "binary", "two lines", "long"],
+)
+async def test_a_file_that_holds_no_deployment_id_is_refused(
+    serve: Serve, tmp_path: Path, content: bytes
+) -> None:
+    """Whoever takes it, or makes a new one, takes its own machines for another broker's."""
+    async with serve() as broker:
+        remembered = broker.parts.deployment.id
+    file = tmp_path / "deployment-id"
+    file.write_bytes(content)
+    with pytest.raises(StartupError, match=f"{file} does not hold a deployment id") as refused:
+        await started(serve)
+    assert f"The database remembers {remembered}: remove the file" in str(refused.value)
+    assert content == file.read_bytes()
+
+    for one in tmp_path.glob("broker.db*"):
+        one.unlink()
+    with pytest.raises(StartupError, match="Put it back from a backup, or set DEPLOYMENT_ID"):
+        await started(serve)
+    assert remembered == await started(serve, lifecycle__deployment_id=remembered)
+    assert remembered == await started(serve)
+
+
+async def test_a_file_and_a_database_that_do_not_agree_are_refused(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """One of them is another deployment's; somebody has to say which."""
+    remembered = await started(serve)
+    file = tmp_path / "deployment-id"
+    file.write_text("m5ujgowk\n")
+    with pytest.raises(StartupError) as refused:
+        await started(serve)
+    assert f"{file} holds the deployment id m5ujgowk, and the database {remembered}" in str(
+        refused.value
+    )
+    assert "Set DEPLOYMENT_ID to the one" in str(refused.value)
+    assert "m5ujgowk" == await started(serve, lifecycle__deployment_id="m5ujgowk")
+    assert "m5ujgowk" == await started(serve)
+
+
+async def started(serve: Serve, **settings: str) -> str:
+    """The id of a broker that starts and stops."""
+    async with serve(**settings) as broker:
+        return broker.parts.deployment.id

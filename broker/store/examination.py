@@ -1,0 +1,63 @@
+"""Looks at a database that nobody works on, and leaves it as it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from broker.store.opening import try_writing
+from broker.store.soundness import check, examining, refusal, refusing, require_log
+
+_ROOM = 1_048_576
+"""Bytes that a disk must take for a database to be worked with: its log has to grow."""
+_LIVE = (
+    "SELECT provider, count(*) FROM sessions WHERE status NOT IN ('stopped', 'failed')"
+    " GROUP BY provider"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a sound database holds."""
+
+    sessions: int
+    live: Mapping[str, int]
+    """Provider -> sessions that are not final."""
+
+
+def look_into(path: Path) -> Contents:
+    """What the database at `path` holds. Raises StartupError where it is no good. Blocks."""
+    require_log(path)
+    with refusing(path), closing(examining(path)) as connection:
+        if check(connection, path) is None:
+            return Contents(0, {})
+        (sessions,) = connection.execute("SELECT count(*) FROM sessions").fetchone()
+        return Contents(sessions, dict(connection.execute(_LIVE).fetchall()))
+
+
+def require_writable(path: Path) -> None:
+    """Raise StartupError where a server could not write the database at `path`. Blocks.
+
+    Only for when none works on it: that one knows by itself.
+    """
+    with refusing(path):
+        _take_room(path)
+        try_writing(path)
+
+
+def _take_room(path: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            file.write(bytes(_ROOM))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        why = f"cannot be written ({error.strerror}); let this user write {path.parent}"
+        raise refusal(path, why) from error
