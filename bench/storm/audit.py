@@ -189,7 +189,7 @@ class Judge:
             if not self._is_known(machine) or final_at is None or gone_at <= final_at:
                 continue
             # And so may one that its marketplace hides for longer than it takes to settle.
-            if machine.appears_at > max(final_at, machine.created_at + _SETTLE):
+            if machine.appears_at > max(final_at - _LIE, machine.created_at + _SETTLE):
                 continue
             kinds = {
                 one.kind
