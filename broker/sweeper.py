@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -40,6 +41,7 @@ from broker.model import Attempt, Change, Event, Session, Sighting, Wanted, Watc
 from broker.usecases.fleet import Listing
 from broker.usecases.launch import Tools
 from broker.usecases.leaks import LeakListener, LeakMeter
+from broker.usecases.sightings import Sightings
 from broker.usecases.workers import Workers
 from providers.errors import NotFound, ProviderError
 
@@ -91,6 +93,7 @@ class Sweeper:
         self._memories: dict[str, Memory] = {}
         self._denied: dict[str, Counter[str]] = {}
         """Provider -> session -> how often in a row it said that the missing machine is gone."""
+        self._sightings = Sightings(tools.store)
         self._leaks = LeakMeter(tools, listener)
         self._compared_at: dict[str, datetime] = {}
         """Provider -> when the last list was asked for that was compared, by the steady clock."""
@@ -194,7 +197,7 @@ class Sweeper:
             settle=self._tools.doors[provider].capabilities.settle,
             watches=[watch for watch in watches if watch.provider == provider],
             holders=await self._tools.store.holders(ids),
-            sightings=await self._tools.store.sightings(provider),
+            sightings=await self._sightings.at(provider),
             memory=self._memories.get(provider, Memory()),
             policy=self._policy,
             now=self._tools.now(),
@@ -204,13 +207,12 @@ class Sweeper:
 
     async def _remember(self, provider: str, verdicts: Verdicts) -> None:
         """Keep what was seen, and tell what is new or gone since the last list."""
-        store = self._tools.store
-        before = {one.instance_id: one for one in await store.sightings(provider)}
+        before = {one.instance_id: one for one in await self._sightings.at(provider)}
         now_seen = {one.instance_id for one in verdicts.sightings}
         self._memories[provider] = verdicts.memory
         denied = self._denied.get(provider, Counter())
         self._denied[provider] = Counter({one: denied[one] for one in verdicts.memory.missed})
-        await store.save_sightings(provider, verdicts.sightings)
+        await self._sightings.save(provider, verdicts.sightings)
         for sighting in verdicts.sightings:
             if sighting.instance_id not in before:
                 self._listener.orphan_detected()
@@ -230,9 +232,11 @@ class Sweeper:
             "label": sighting.label,
             "first_seen_at": sighting.first_seen_at,
         }
-        await self._tools.store.add_event(
-            Event(kind, self._tools.now(), data={key: plain(value) for key, value in data.items()})
+        event = Event(
+            kind, self._tools.now(), data={key: plain(value) for key, value in data.items()}
         )
+        with suppress(StoreUnwritable):  # the log has it
+            await self._tools.store.add_event(event)
 
     async def _apply_alone(self, action: Action, patience: timedelta | None = None) -> Applied:
         try:
@@ -340,15 +344,15 @@ class Sweeper:
         asked = {one.instance_id for one in applied if one.is_done and one.instance_id}
         if not asked:
             return
-        store, now = self._tools.store, self._tools.now()
-        seen = await store.sightings(provider)
+        now = self._tools.now()
+        seen = await self._sightings.at(provider)
         sightings = [
             replace(one, destroy_asked_at=one.destroy_asked_at or now)
             if one.instance_id in asked
             else one
             for one in seen
         ]
-        await store.save_sightings(provider, sightings)
+        await self._sightings.save(provider, sightings)
         memory = self._memories[provider]
         overdue_at = {key: at for key, at in memory.overdue_at.items() if key not in asked}
         self._memories[provider] = replace(memory, overdue_at=overdue_at)

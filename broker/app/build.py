@@ -22,6 +22,7 @@ from broker.config import Settings
 from broker.decide.plan import Policy
 from broker.decide.spending import Spending
 from broker.decide.steps import Step
+from broker.errors import StartupError, StoreUnwritable
 from broker.metrics import Metrics
 from broker.ssh.connection import Logins, SshPool
 from broker.store import Store
@@ -115,7 +116,7 @@ async def built(
         stack.push_async_callback(authorized.close)
         access = ManagedAccess(tools, ssh, authorized)
         rekeying = Rekeying(tools, ssh, authorized, access)
-        workers = Workers(store, _actions(tools, ssh, authorized), now=clock.now)
+        workers = _workers(tools, ssh, authorized)
         stack.push_async_callback(workers.close)
         yield Parts(
             settings=settings,
@@ -143,11 +144,15 @@ async def _taken_up(
 ) -> Deployment:
     """Whose the database is, which is fit for today. Raises StartupError as `built` does."""
     lifecycle = settings.lifecycle
-    if is_passing:
-        await require_taken_up(store)
-    else:
-        await take_up_copy(store, grace=lifecycle.orphan_grace_period, now=now)
-    return await ensure_deployment(store, settings.data_dir, lifecycle.deployment_id)
+    try:
+        if is_passing:
+            await require_taken_up(store)
+        else:
+            await take_up_copy(store, grace=lifecycle.orphan_grace_period, now=now)
+        return await ensure_deployment(store, settings.data_dir, lifecycle.deployment_id)
+    except StoreUnwritable as error:
+        message = f"{settings.database_path}: {error} Mend that, and start the broker again."
+        raise StartupError(message) from error
 
 
 async def _accounts(
@@ -209,17 +214,18 @@ def _closers(tools: Tools) -> Iterator[Callable[[], Awaitable[None]]]:
     yield tools.funds.close
 
 
-def _actions(tools: Tools, ssh: Logins, authorized: AuthorizedKeys) -> dict[Step, Act]:
-    launcher = Launcher(tools)
-    return {
+def _workers(tools: Tools, ssh: Logins, authorized: AuthorizedKeys) -> Workers:
+    launcher, verifier = Launcher(tools), Verifier(tools, ssh, authorized)
+    actions: dict[Step, Act] = {
         Step.CREATE: launcher.create,
         Step.RESOLVE: launcher.resolve,
-        Step.VERIFY: Verifier(tools, ssh, authorized).verify,
+        Step.VERIFY: verifier.verify,
         Step.DESTROY: Teardown(tools).destroy,
         Step.ABANDON: launcher.abandon,
         Step.RETRY: launcher.retry,
         Step.CONCLUDE: launcher.conclude,
     }
+    return Workers(tools.store, actions, now=tools.now, has_failed=verifier.has_failed)
 
 
 def _rules(settings: Settings, deployment: str) -> Rules:

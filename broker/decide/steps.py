@@ -48,12 +48,16 @@ def next_step(session: Session, attempt: Attempt) -> Step:
     return Step.VERIFY if attempt.verified_at is None else Step.REST
 
 
-def next_step_unwritten(session: Session, attempt: Attempt, now: datetime) -> Step:
-    """The same while nothing can be written: a lease that is over is an end, stored or not.
+def next_step_unwritten(
+    session: Session, attempt: Attempt, now: datetime, *, has_failed: bool
+) -> Step:
+    """The same while nothing can be written: what is over is over, stored or not.
 
-    The row says itself that it is over, so that whoever comes after a crash concludes the same.
+    A lease that is over says so itself, so that whoever comes after a crash concludes the same.
+    An attempt that `has_failed`, as this process has seen, ran for nobody: whoever comes after a
+    crash finds that its machine is gone, and that is a failure too.
     """
-    is_over = overdue(session, now) is not None
+    is_over = has_failed or overdue(session, now) is not None
     has_machine = attempt.instance_id is not None and not attempt.is_closed
     return Step.DESTROY if is_over and has_machine else next_step(session, attempt)
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
 from broker.decide.destruction import Failing, fails_again, is_alarming, is_news, told
+from broker.errors import StoreUnwritable
 from broker.model import Event
 from broker.store import Store
 from providers.label import parse_label
@@ -45,7 +47,8 @@ class Destructions:
         detail = told(known.tries, answer)
         log.error("%s: %s", label, detail, extra={"provider": provider, "action": "destroy"})
         data = {"provider": provider, "instance_id": instance_id, "label": label, "detail": detail}
-        await self._store.add_event(Event("orphan.destroy_failed", self._now(), data=data))
+        with suppress(StoreUnwritable):  # the log has it
+            await self._store.add_event(Event("orphan.destroy_failed", self._now(), data=data))
 
     def accept(self, provider: str, instance_id: str) -> None:
         """The marketplace agrees at last; the machine is not proved gone yet."""

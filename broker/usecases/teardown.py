@@ -131,9 +131,10 @@ class Teardown:
         is_accepted = not seen.absences and await self._ask(session, attempt, effort, seen)
         await self._look(attempt, seen)
         await self._bill_on(session, attempt, seen)
-        if seen.proof is not None:
-            return await self._gone(session, attempt, seen, seen.proof)
-        if seen.absences:
+        if seen.proof is not None and _is_to_be_gone(session, attempt):
+            await self._gone(session, attempt, seen, seen.proof)
+            return None
+        if seen.absences and seen.proof is None:
             return self._pause_between(seen)
         if is_accepted and effort.tries >= _TRIES_THAT_SUFFICE:
             await self._shout(session, attempt, effort.tries, _WITHOUT_END)
@@ -266,12 +267,7 @@ class Teardown:
             return False
         return True
 
-    async def _gone(
-        self, session: Session, attempt: Attempt, seen: _Seen, proof: Proof
-    ) -> timedelta | None:
-        if session.wanted is Wanted.RUNNING and attempt.reason is None:
-            # Whoever writes down that its lease is over rings the bell.
-            return _LONGEST_PAUSE
+    async def _gone(self, session: Session, attempt: Attempt, seen: _Seen, proof: Proof) -> None:
         tools = self._tools
         tools.inventory.vacate(attempt.offer, attempt.accepted_at or tools.now())
         tools.destructions.succeed(attempt.offer.provider, attempt.instance_id or "")
@@ -289,7 +285,6 @@ class Teardown:
 
         await tools.journal.apply(session.id, decide)
         self._seen.pop(attempt.label, None)
-        return None
 
     async def _shout(self, session: Session, attempt: Attempt, times: int, trouble: str) -> None:
         """Remember that destroying does not work, and tell of it now and then."""
@@ -322,3 +317,8 @@ class Teardown:
             return growing(APART, 2, seen.unanswered, _LONGEST_PAUSE)
         left = seen.absences[-1].steadily_at + APART - self._tools.steady()
         return max(left, timedelta(0))
+
+
+def _is_to_be_gone(session: Session, attempt: Attempt) -> bool:
+    """Whether the row says why; what could not be written yet has to be written first."""
+    return session.wanted is Wanted.GONE or attempt.reason is not None

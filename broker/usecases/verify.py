@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from broker.decide.boot import Wrong, judge_failure, judge_price, said_of
 from broker.decide.money import shown
 from broker.decide.pauses import growing
 from broker.decide.proof import Verification, judge_gpus
+from broker.errors import StoreUnwritable
 from broker.model import Access, Attempt, Change, Reason, Session, Wanted
 from broker.ssh.connection import Logins, known_hosts_line
 from broker.ssh.errors import HostKeyChanged, NotYet, NotYetReason
@@ -35,6 +37,15 @@ _GROWTH, _LOOK_GROWTH = 1.5, 1.1
 _DOWN = frozenset({InstanceStatus.STOPPED, InstanceStatus.OFFLINE, InstanceStatus.ENDING})
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """How an attempt has failed, and when."""
+
+    reason: Reason
+    detail: str
+    at: datetime
+
+
 @dataclass(slots=True)
 class _Boot:
     """What this process has seen of an attempt so far. All instants are of the steady clock."""
@@ -50,6 +61,8 @@ class _Boot:
     is_wait_told: bool = False
     """The events tell what the machine lacks."""
     was_up: bool = False
+    failed: _Failed | None = None
+    """That the attempt has failed, where it could not be written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +95,17 @@ class Verifier:
         if change.attempt is not None and change.attempt.is_closed:
             self._boots.pop(change.attempt.label, None)
 
+    def has_failed(self, attempt: Attempt) -> bool:
+        """Whether the attempt has failed, and its row does not say so yet."""
+        boot = self._boots.get(attempt.label)
+        return boot is not None and boot.failed is not None
+
     async def verify(self, session: Session, attempt: Attempt, _effort: Effort) -> timedelta | None:
         """Try once. Returns the pause before the next try; None when the attempt is decided."""
         boot = self._boots.setdefault(attempt.label, self._begun(attempt))
+        if boot.failed is not None:
+            await self._fail(session, boot, boot.failed)
+            return None
         self._authorized.ensure(session, attempt)
         left = boot.ends_at - self._tools.steady()
         pause = None
@@ -92,7 +113,7 @@ class Verifier:
         if left <= timedelta(0) and boot.tries:
             reason = boot.reason or _timeout_reason(session, boot)
             detail = f"Not ready within {_span(_given(attempt))}. {boot.problem}"
-            await self._doom(session, reason, detail)
+            await self._doom(session, boot, reason, detail)
         else:
             patience = min(left, _LONGEST_TRY) if left > timedelta(0) else _LONGEST_TRY
             pause = await self._try(session, attempt, boot, patience)
@@ -121,14 +142,14 @@ class Verifier:
             return look
         if boot.seen.is_gone:
             detail = "The provider no longer has the machine."
-            await self._doom(session, Reason.INSTANCE_LOST, detail)
+            await self._doom(session, boot, Reason.INSTANCE_LOST, detail)
             return None
         if instance is None:
             return look
         await self._note_price(session, attempt, instance)
         wrong = self._judge(session, attempt, instance, boot)
         if wrong is not None:
-            await self._doom(session, wrong.reason, wrong.detail)
+            await self._doom(session, boot, wrong.reason, wrong.detail)
             return None
         if instance.status is not InstanceStatus.RUNNING:
             boot.problem = f"The provider calls the machine {instance.status}{said_of(instance)}"
@@ -173,7 +194,7 @@ class Verifier:
             await self._tell_of_wait(session, attempt, boot)
             return growing(self._tools.rules.verify_interval, _GROWTH, boot.tries, _LONGEST_PAUSE)
         if isinstance(proof, Wrong):
-            await self._doom(session, proof.reason, proof.detail)
+            await self._doom(session, boot, proof.reason, proof.detail)
             return None
         now = self._tools.now()
         await self._write(
@@ -186,20 +207,21 @@ class Verifier:
         """Write down what the machine itself lacks: once in an attempt, beyond restarts."""
         if boot.reason is None or boot.is_wait_told:
             return
-        boot.is_wait_told = True
         tools = self._tools
         told = await tools.store.events(session_id=session.id)
         if not any(e.type == moves.WAITING and e.data["attempt"] == attempt.n for e in told):
             now, missing = tools.now(), boot.problem
             await self._write(session, lambda s, a: moves.wait(s, a, missing, now))
+        boot.is_wait_told = True
 
     async def _note_price(self, session: Session, attempt: Attempt, instance: Instance) -> None:
         """Write down what the provider charges, also for a machine that is left because of it."""
         tools, price = self._tools, instance.price_per_hour
         if price is not None and shown(price) != shown(attempt.price_per_hour):
-            await tools.journal.apply(
-                session.id, lambda s, a: moves.reprice(s, a, price, tools.now())
-            )
+            with suppress(StoreUnwritable):  # the next look tries again
+                await tools.journal.apply(
+                    session.id, lambda s, a: moves.reprice(s, a, price, tools.now())
+                )
 
     async def _locate(self, session: Session, attempt: Attempt, instance: Instance) -> Session:
         """Write down the address as soon as it is known."""
@@ -207,9 +229,11 @@ class Verifier:
         access = _access(session, instance, instance.ways_in(attempt.offer))
         if access == session.access:
             return session
-        return await tools.journal.apply(
-            session.id, lambda s, _: moves.locate(s, access, tools.now())
-        )
+        with suppress(StoreUnwritable):  # the next look tries again
+            return await tools.journal.apply(
+                session.id, lambda s, _: moves.locate(s, access, tools.now())
+            )
+        return replace(session, access=access)
 
     async def _proof(
         self, session: Session, attempt: Attempt, instance: Instance, patience: timedelta
@@ -284,9 +308,16 @@ class Verifier:
         trouble = self._authorized.trouble_of(attempt)
         return f" {trouble}" if trouble else ""
 
-    async def _doom(self, session: Session, reason: Reason, detail: str) -> None:
-        now = self._tools.now()
-        await self._write(session, lambda s, a: moves.doom(s, a, reason, detail, now))
+    async def _doom(self, session: Session, boot: _Boot, reason: Reason, detail: str) -> None:
+        await self._fail(session, boot, _Failed(reason, detail, self._tools.now()))
+
+    async def _fail(self, session: Session, boot: _Boot, failed: _Failed) -> None:
+        """Write down that the attempt has failed, and remember it as long as nothing is written."""
+        boot.failed = failed
+        await self._write(
+            session, lambda s, a: moves.doom(s, a, failed.reason, failed.detail, failed.at)
+        )
+        boot.failed = None
 
     async def _write(self, session: Session, decide: Decision) -> None:
         """Write what is decided, unless the session is not wanted any more."""

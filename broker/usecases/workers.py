@@ -54,11 +54,18 @@ class Workers:
     """The workers of all sessions."""
 
     def __init__(
-        self, store: Store, actions: Mapping[Step, Act], *, now: Callable[[], datetime]
+        self,
+        store: Store,
+        actions: Mapping[Step, Act],
+        *,
+        now: Callable[[], datetime],
+        has_failed: Callable[[Attempt], bool] = lambda _: False,
     ) -> None:
+        """`has_failed` tells of attempts what could not be written of them."""
         self._store = store
         self._now = now
         self._actions = actions
+        self._has_failed = has_failed
         self._workers: dict[str, _Worker] = {}
         self._is_closing = False
 
@@ -138,7 +145,9 @@ class Workers:
         if self._store.outage is None:
             step = next_step(session, attempt)
         else:
-            step = next_step_unwritten(session, attempt, self._now())
+            step = next_step_unwritten(
+                session, attempt, self._now(), has_failed=self._has_failed(attempt)
+            )
         if step is Step.REST:
             raise _Finished
         effort.count(step)

@@ -18,6 +18,7 @@ from broker.app.daemon import Daemon
 from broker.clock import utcnow
 from broker.effects import Effect
 from broker.model import Change
+from broker.usecases import workers
 from tests.service.conftest import Broker, Serve, eventually
 from tests.service.scenarios import (
     a_label,
@@ -28,10 +29,18 @@ from tests.service.scenarios import (
     metric,
     running,
 )
+from tests.service.store_examples import add
+from tests.service.store_examples import session as session_of
 
 GAUGE = "gpu_database_unwritable"
 UNHURRIED = {"lifecycle__check_interval": "1h", "lifecycle__reconciliation_interval": "1h"}
 """Nobody ends what is over, or sees an orphan, before the restart does."""
+
+
+@pytest.fixture(autouse=True)
+def quick_to_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that could not write try again at once."""
+    monkeypatch.setattr(workers, "_AFTER_AN_ACCIDENT", timedelta(milliseconds=50))
 
 
 async def ends_soon(broker: Broker, session_id: str) -> None:
@@ -105,6 +114,82 @@ async def test_a_session_that_stops_is_destroyed_though_nothing_can_be_written(
     session = await ended(broker, session["id"])
     assert ("stopped", "done") == (session["status"], session["status_reason"])
     await assert_sound(broker)
+
+
+async def test_an_orphan_is_destroyed_though_nothing_can_be_written(
+    broker: Broker, tmp_path: Path
+) -> None:
+    """Whether it was seen before or not; the machine of a live session stays."""
+    session = await running(broker)
+    alive = session["provider_instance_id"]
+    label = a_label(broker)
+    known = await made(broker, label)
+
+    async def is_seen() -> bool:
+        return bool(await broker.parts.tools.store.sightings("simulator"))
+
+    async def only_the_held_one_is_left() -> bool:
+        return [alive] == [one.id for one in await market(broker).list_instances()]
+
+    await eventually(is_seen)
+    async with unwritable(broker.parts, tmp_path):
+        assert known != await made(broker, label.replace("aaaaaaaaaaaa", "bbbbbbbbbbbb"))
+        await eventually(only_the_held_one_is_left)
+
+    async def is_written() -> bool:
+        return not await broker.parts.tools.store.sightings("simulator")
+
+    await eventually(lambda: is_well(broker))
+    await eventually(is_written)
+    assert "running" == (await broker.session(session["id"]))["status"]
+    await assert_sound(broker, machines=1, unheld=2)
+
+
+async def test_the_machine_of_a_failed_attempt_is_destroyed_though_nothing_can_be_written(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """How it failed is written later, and only then another one is rented."""
+    async with serve(providers__simulator__boot_time="1s") as broker:
+        await broker.fault("wrong_gpu", "boot", times=1)
+        _, body = await broker.rent(auto_retry=True)
+        session_id = body["session"]["id"]
+
+        async def no_machine_is_left() -> bool:
+            return not await market(broker).list_instances()
+
+        async with unwritable(broker.parts, tmp_path):
+            await eventually(no_machine_is_left)
+            session = await broker.session(session_id)
+            assert ("provisioning", 1) == (session["status"], len(session["attempts"]))
+
+        session = await broker.until(session_id, "running", "failed")
+        assert ("running", ["wrong_gpu", None]) == (
+            session["status"],
+            [attempt["reason"] for attempt in session["attempts"]],
+        )
+        await assert_sound(broker, machines=1)
+
+
+async def test_nothing_is_rented_that_could_not_be_written_down(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """A session that was recorded before waits with its call until it can be told of."""
+    async with serve(**UNHURRIED) as broker:
+        store = broker.parts.tools.store
+        offer = (await market(broker).list_offers()).offers[0]
+        later = utcnow() + timedelta(hours=1)
+        lease = {"expires_at": later, "hard_max_at": later, "label_deadline": later}
+        of = await add(store, session_of(1, offer=offer, **lease))
+
+        async def has_tried() -> bool:
+            return store.outage is not None
+
+        async with unwritable(broker.parts, tmp_path):
+            broker.parts.workers.ensure(of.id)
+            await eventually(has_tried)
+            assert "pending" == (await broker.session(of.id))["status"]
+            assert not await market(broker).list_instances()
+        await broker.until(of.id, "provisioning", "failed")
 
 
 async def test_whoever_asks_is_told_that_nothing_can_be_written(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from broker.decide.steps import Step, next_step, next_step_unwritten
-from broker.model import FINAL, Outcome, Reason, Status, Wanted
+from broker.model import FINAL, Attempt, Outcome, Reason, Session, Status, Wanted
 from tests.builders import NOW, a_session, an_attempt
 
 DAY = timedelta(days=1)
@@ -76,8 +76,22 @@ def test_a_lease_that_is_over_is_an_end_though_nothing_can_be_written() -> None:
     made = an_attempt(instance_id="i-1")
     over = RUNNING.expires_at
 
-    assert Step.DESTROY is next_step_unwritten(RUNNING, made, over)
-    assert Step.DESTROY is next_step_unwritten(RUNNING, replace(made, verified_at=NOW), over)
-    assert Step.VERIFY is next_step_unwritten(RUNNING, made, over - timedelta(seconds=1))
-    assert Step.CREATE is next_step_unwritten(RUNNING, an_attempt(), over)
-    assert Step.VERIFY is next_step_unwritten(replace(RUNNING, held_until=over + DAY), made, over)
+    def step(session: Session, attempt: Attempt, now: datetime) -> Step:
+        return next_step_unwritten(session, attempt, now, has_failed=False)
+
+    assert Step.DESTROY is step(RUNNING, made, over)
+    assert Step.DESTROY is step(RUNNING, replace(made, verified_at=NOW), over)
+    assert Step.VERIFY is step(RUNNING, made, over - timedelta(seconds=1))
+    assert Step.CREATE is step(RUNNING, an_attempt(), over)
+    assert Step.VERIFY is step(replace(RUNNING, held_until=over + DAY), made, over)
+
+
+def test_an_attempt_that_has_failed_is_over_though_nothing_can_be_written() -> None:
+    """Where there is a machine to destroy; a closed one has none."""
+
+    def step(attempt: Attempt) -> Step:
+        return next_step_unwritten(RUNNING, attempt, NOW, has_failed=True)
+
+    assert Step.DESTROY is step(an_attempt(instance_id="i-1"))
+    assert Step.RETRY is step(an_attempt(instance_id="i-1", ended_at=NOW))
+    assert Step.CREATE is step(an_attempt())
