@@ -278,14 +278,18 @@ def lose(session: Session, attempt: Attempt, detail: str, now: datetime) -> Chan
     return Change(Effect.LOSE, ending, lost, (event,), failure=failure)
 
 
-def ask_to_destroy(session: Session, attempt: Attempt, now: datetime) -> Change:
+def ask_to_destroy(
+    session: Session, attempt: Attempt, now: datetime, is_first: bool = False
+) -> Change:
     """The destroying call goes out: from here on the instance may be gone.
 
     So the meter stops, until an answer tells better. Whoever dies before the answer leaves
-    behind until when the machine was billed. No event: it may have to be asked for days.
+    behind until when the machine was billed. No event: it may have to be asked for days. The
+    receipt tells of the first call; this one `is_first` where an earlier one may never have gone.
     """
     require_open(session, "ask to destroy")
-    asked = replace(attempt, destroy_asked_at=attempt.destroy_asked_at or now)
+    asked_at = now if is_first else attempt.destroy_asked_at or now
+    asked = replace(attempt, destroy_asked_at=asked_at)
     return Change(Effect.ASK_TO_DESTROY, session, asked, accrual=meter(session, asked, now))
 
 

@@ -34,6 +34,7 @@ _LIST_PATIENCE = timedelta(seconds=3)
 """How long a list is waited for where a second lookup does as well."""
 _WITHOUT_EFFECT = (RateLimited, Unauthorized, InvalidRequest)
 """Errors that say that nothing was destroyed."""
+_ANSWERS = frozenset({"instance.destroy_accepted", "instance.destroy_failed"})
 _WITHOUT_END = "it is accepted, and has no end"
 _TRIES_THAT_SUFFICE = 10
 """After so many an accepted destruction should have had its effect: minutes have passed."""
@@ -49,6 +50,8 @@ class _Seen:
     """The provider has told of it, or accepted its end."""
     asked_at: datetime | None = None
     """When this process first asked for its end."""
+    is_asked_in_truth: bool = True
+    """If the row says that its end was asked for, somebody has an answer to that."""
     unwritten_at: datetime | None = None
     """The last acceptance, where it could not be written down."""
     ignored: int = 0
@@ -155,8 +158,14 @@ class Teardown:
             may_be_destroyed=is_asked,
         )
         if is_asked:
+            seen.is_asked_in_truth = await self._was_answered(attempt)
             await self._look(attempt, seen)
         return seen
+
+    async def _was_answered(self, attempt: Attempt) -> bool:
+        """Whether a process before this one had an answer to its call, and did not die before."""
+        told = await self._tools.store.events(session_id=attempt.session_id)
+        return any(one.type in _ANSWERS and one.data["attempt"] == attempt.n for one in told)
 
     async def _look_at_what_stays_up(self, session: Session, attempt: Attempt, seen: _Seen) -> None:
         """Before more is asked for: has what was asked for last had its effect by now?"""
@@ -184,8 +193,9 @@ class Teardown:
         """Ask the provider once; whether it accepts."""
         asked = self._lookup()
         if attempt.destroy_asked_at is None or seen.is_up:
-            await self._note(session, lambda s, a: moves.ask_to_destroy(s, a, asked.at))
-            seen.is_billed = False
+            is_first = not seen.is_asked_in_truth
+            await self._note(session, lambda s, a: moves.ask_to_destroy(s, a, asked.at, is_first))
+            seen.is_billed, seen.is_asked_in_truth = False, True
         seen.asked_at = seen.asked_at or asked.at
         try:
             await self._tools.doors[attempt.offer.provider].destroy(attempt.instance_id or "")
