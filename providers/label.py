@@ -61,3 +61,9 @@ def parse_label(text: str | None) -> Label | None:
         deadline=_EPOCH + timedelta(minutes=int(match["deadline"])),
         attempt=int(match["attempt"]),
     )
+
+
+def is_unreadable(text: str | None, deployment: str) -> bool:
+    """Whether `text` names this deployment part as its labels do, and is none of them."""
+    words = (text or "").split("-")
+    return words[:2] == [PREFIX.rstrip("-"), deployment] and parse_label(text) is None

@@ -47,8 +47,8 @@ class InstanceRoutes(Resource):
             summary="What an account really runs",
             description=(
                 "Every machine of the account, as a fresh list of the marketplace has it: "
-                "orphaned ones first, then foreign ones, then ours, the oldest first. 503 where "
-                "it cannot be listed."
+                "orphaned ones first, then unreadable, then foreign ones, then ours, the oldest "
+                "first. 503 where it cannot be listed."
             ),
             names={"name": shapes.Provider},
             answers={200: shapes.Instances},

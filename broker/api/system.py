@@ -203,6 +203,7 @@ def _present_account(account: Account) -> shapes.Account:
         "draining": account.draining,
         "console": account.console,
         "failing_destructions": [_present_failing(one) for one in account.failing],
+        "unreadable_labels": machines.unreadable if machines else None,
     }
 
 

@@ -257,7 +257,15 @@ def present_machines(provider: Body) -> Iterator[Finding]:
         text = f"{orphaned} machines of ours in the account of {provider['name']} have no session"
         remedy = "They end by themselves after the grace; `gpu-broker cleanup-orphans` shows them."
         yield Finding(WARN, "machines", text, remedy)
-    if foreign := machines(provider, "foreign"):
+    unreadable = provider.get("unreadable_labels") or 0
+    if unreadable:
+        text = (
+            f"{unreadable} machines in the account of {provider['name']} have our mark in a label "
+            "that cannot be read, and are never touched"
+        )
+        remedy = "`gpu-broker providers instances` shows them: end what is yours in the console."
+        yield Finding(WARN, "machines", text, remedy)
+    if foreign := (machines(provider, "foreign") or 0) - unreadable:
         text = f"{foreign} machines in the account of {provider['name']} are another deployment's"
         remedy = "If that one is gone: `gpu-broker cleanup-orphans --deployment ID` shows them."
         yield Finding(WARN, "machines", text, remedy)

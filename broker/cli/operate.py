@@ -162,7 +162,9 @@ def _print_machines(report: Body) -> None:
         ("DESTROYED", "destroyed"),
         ("WHY", "why"),
     ]
-    print_table(columns, report["machines"], empty="No machine carries a label of a gpu-broker.")
+    # As above: what could not be listed may hold anything.
+    empty = "" if report["unlisted"] else "No machine carries a label of a gpu-broker."
+    print_table(columns, report["machines"], empty=empty)
 
 
 def _age(row: Body) -> str | None:

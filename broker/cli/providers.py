@@ -48,7 +48,8 @@ def instances(name: str | None, output: str) -> None:
 
     The marketplace is asked now, for one provider or for all of them. `ours`: a session
     holds it. `orphaned`: the broker made it and no session holds it; it ends by itself
-    after the grace. `foreign`: not this broker's; never touched.
+    after the grace. `unreadable`: its label has this broker's mark, and nobody can read
+    the rest; never touched. `foreign`: not this broker's; never touched.
     """
     client = Client.from_environment()
     if name is not None:

@@ -10,13 +10,14 @@ from enum import StrEnum
 from broker.decide.plan import see
 from broker.model import LIVE, Holder, Sighting
 from providers.base import Instance
-from providers.label import Label, parse_label
+from providers.label import Label, is_unreadable, parse_label
 
 
 class Verdict(StrEnum):
     """What a machine of an account is to us."""
 
     FOREIGN = "foreign"
+    UNREADABLE = "unreadable"
     CLAIMED = "claimed"
     YOUNG = "young"
     KEPT = "kept"
@@ -50,6 +51,9 @@ def judge(
     decides, unless an operator forces it.
     """
     label = parse_label(instance.label)
+    if deployment is not None and is_unreadable(instance.label, deployment):
+        why = "Its label has our mark and cannot be read: look for it in the marketplace's console."
+        return Judgement(Verdict.UNREADABLE, why)
     if label is None or label.deployment != deployment:
         return Judgement(Verdict.FOREIGN, "It does not carry our label.")
     if holder is not None and holder.status in LIVE:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from broker.model import LIVE, Holder, Sighting
 from providers.base import Instance
-from providers.label import Label, parse_label
+from providers.label import Label, is_unreadable, parse_label
 
 
 class Ownership(StrEnum):
@@ -18,6 +18,8 @@ class Ownership(StrEnum):
 
     ORPHANED = "orphaned"
     """With our label, and no live session holds it."""
+    UNREADABLE = "unreadable"
+    """With our mark, in a label that tells neither session nor deadline: never touched."""
     FOREIGN = "foreign"
     """Another deployment's, or without a label of a broker's: never touched."""
     OURS = "ours"
@@ -31,6 +33,8 @@ class Machines:
     ours: int
     orphaned: int
     foreign: int
+    """Those that are never touched, the unreadable ones among them."""
+    unreadable: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ def judge_owners(
     sightings: Iterable[Sighting],
     deployment: str,
 ) -> list[Owned]:
-    """Every instance with its owner: orphans first, then foreign ones, the oldest first."""
+    """Every instance with its owner, in the order of `Ownership`, the oldest first."""
     seen = {sighting.instance_id: sighting for sighting in sightings}
     owned = [_judged(one, holders, seen.get(one.id), deployment) for one in instances]
     return sorted(owned, key=_rank)
@@ -97,7 +101,13 @@ def count_machines(
 ) -> Machines:
     """Whose the instances of one account are."""
     found = Counter(one.ownership for one in judge_owners(instances, holders, (), deployment))
-    return Machines(found[Ownership.OURS], found[Ownership.ORPHANED], found[Ownership.FOREIGN])
+    unreadable = found[Ownership.UNREADABLE]
+    return Machines(
+        ours=found[Ownership.OURS],
+        orphaned=found[Ownership.ORPHANED],
+        foreign=found[Ownership.FOREIGN] + unreadable,
+        unreadable=unreadable,
+    )
 
 
 def _judged(
@@ -108,7 +118,9 @@ def _judged(
 ) -> Owned:
     label = parse_label(instance.label)
     if label is None or label.deployment != deployment:
-        return Owned(instance, Ownership.FOREIGN, label, None, None)
+        is_marked = is_unreadable(instance.label, deployment)
+        ownership = Ownership.UNREADABLE if is_marked else Ownership.FOREIGN
+        return Owned(instance, ownership, label, None, None)
     holder = holders.get(label.session_id)
     if is_held(holder, instance, label):
         return Owned(instance, Ownership.OURS, label, holder, None)

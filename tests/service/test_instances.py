@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.service.conftest import Broker, Serve
-from tests.service.scenarios import a_label, made, running
+from tests.service.scenarios import a_label, made, reconciled, running
 
 PATH = "/api/v1/providers/simulator/instances"
 
@@ -55,6 +55,23 @@ async def test_every_machine_is_told_with_whose_it_is(serve: Serve) -> None:
         )
         assert found[orphan]["deadline"] is not None
         assert found[orphan]["destroy_asked_at"] is None
+
+
+async def test_a_machine_with_our_mark_and_no_readable_label_is_shown(serve: Serve) -> None:
+    """It is no orphan, so that nothing destroys it; and no silent stranger."""
+    async with serve(lifecycle__orphan_grace_period="0s") as broker:
+        label = f"gpub-{broker.parts.tools.rules.deployment}-zz"
+        marked = await made(broker, label)
+        await reconciled(broker, 4)
+
+        found = await instances(broker)
+        assert [(marked, label, "unreadable")] == [
+            (name, one["label"], one["ownership"]) for name, one in found.items()
+        ]
+        _, body = await broker.call("GET", "/api/v1/providers")
+        (account,) = body["providers"]
+        assert {"ours": 0, "orphaned": 0, "foreign": 1} == account["machines"]
+        assert 1 == account["unreadable_labels"]
 
 
 async def test_an_account_that_cannot_be_listed_is_no_empty_account(market_only: Broker) -> None:

@@ -17,7 +17,9 @@ from broker.app.build import Parts, built
 from broker.app.daemon import Daemon
 from broker.clock import utcnow
 from broker.effects import Effect
+from broker.errors import StartupError
 from broker.model import Change
+from broker.store.backup import copy_database, put_in_place
 from broker.usecases import workers
 from tests.service.conftest import Broker, Serve, eventually
 from tests.service.scenarios import (
@@ -31,6 +33,7 @@ from tests.service.scenarios import (
 )
 from tests.service.store_examples import add
 from tests.service.store_examples import session as session_of
+from tests.service.test_store_opening import no_file_can_grow
 
 GAUGE = "gpu_database_unwritable"
 UNHURRIED = {"lifecycle__check_interval": "1h", "lifecycle__reconciliation_interval": "1h"}
@@ -225,6 +228,22 @@ async def test_whoever_asks_is_told_that_nothing_can_be_written(
     await eventually(lambda: is_well(broker))
     assert 0 == await metric(broker, GAUGE)
     assert 200 == (await broker.call("DELETE", path))[0]
+
+
+async def test_a_start_that_cannot_even_take_up_its_database_says_so(
+    tmp_path: Path, serve: Serve
+) -> None:
+    """Exit code 2 and a sentence: nothing was begun."""
+    async with serve() as broker:
+        settings = broker.parts.settings
+        for n in range(60):
+            await add(broker.parts.tools.store, session_of(n))
+    copy = tmp_path / "copy.db"
+    copy_database(tmp_path / "broker.db", copy, utcnow())
+    put_in_place(copy, tmp_path / "broker.db", utcnow())
+    with no_file_can_grow(beyond=40_000), pytest.raises(StartupError, match="cannot be written"):
+        async with built(settings, utcnow):
+            pass
 
 
 async def test_a_start_waits_for_a_database_that_cannot_be_written(

@@ -38,3 +38,23 @@ def test_a_restored_database_spares_what_it_cannot_know(
         now=NOW,
     )
     assert verdict is judgement.verdict
+
+
+@pytest.mark.parametrize("has_database", [True, False])
+def test_a_machine_with_our_mark_and_no_readable_label_is_shown_and_spared(
+    has_database: bool,
+) -> None:
+    """Nothing tells whose it is and until when it may live, so that no force destroys it."""
+    judgement = judge(
+        an_instance(label=f"gpub-{DEPLOYMENT}-zz", created_at=NOW - timedelta(days=9)),
+        deployment=DEPLOYMENT,
+        holder=None,
+        has_database=has_database,
+        is_forced=True,
+        first_seen_at=NOW - timedelta(days=9),
+        restored_at=None,
+        grace=GRACE,
+        now=NOW,
+    )
+    assert Verdict.UNREADABLE is judgement.verdict
+    assert "cannot be read" in judgement.why

@@ -41,6 +41,19 @@ def test_machines_that_nobody_answers_for_are_told() -> None:
     assert "--deployment" in foreign.remedy
 
 
+def test_machines_with_our_mark_are_not_called_another_deployments() -> None:
+    """They are a finding of their own, with where to see them."""
+    count = {"ours": 0, "orphaned": 0, "foreign": 3}
+    provider = {"name": "vastai", "machines": count, "unreadable_labels": 2}
+
+    unreadable, foreign = present_machines(provider)
+
+    assert "2 machines" in unreadable.text
+    assert "have our mark in a label that cannot be read" in unreadable.text
+    assert "providers instances" in unreadable.remedy
+    assert "1 machines in the account of vastai are another deployment's" == foreign.text
+
+
 @pytest.mark.parametrize(("balance", "level"), [(12.5, OK), (0, WARN), (-0.5, WARN)])
 def test_what_is_left_to_spend_is_told(balance: float, level: str) -> None:
     """With nothing left there is something to do."""

@@ -27,21 +27,27 @@ HELD = {SESSION_ID: a_holder()}
         (an_instance(label=a_label(deployment="other")), HELD, Ownership.FOREIGN),
         (an_instance(label="my-own-machine"), HELD, Ownership.FOREIGN),
         (an_instance(label=None), HELD, Ownership.FOREIGN),
+        (an_instance(label=f"gpub-{DEPLOYMENT}-zz"), HELD, Ownership.UNREADABLE),
+        (an_instance(label=f"gpub-{DEPLOYMENT}"), HELD, Ownership.UNREADABLE),
+        (an_instance(label=a_label()[:-1] + "x"), HELD, Ownership.UNREADABLE),
+        (an_instance(label=f"gpub-{DEPLOYMENT}x-zz"), HELD, Ownership.FOREIGN),
+        (an_instance(label=f"my-gpub-{DEPLOYMENT}-zz"), HELD, Ownership.FOREIGN),
     ],
 )
 def test_the_label_and_the_records_tell_whose_a_machine_is(
     instance: Instance, holders: dict[str, object], ownership: Ownership
 ) -> None:
-    """Held, with our label and not held, or none of our business."""
+    """Held, with our label and not held, with our mark alone, or none of our business."""
     (owned,) = judge_owners([instance], holders, [], DEPLOYMENT)  # type: ignore[arg-type]
 
     assert owned.ownership is ownership
 
 
 def test_what_wants_to_be_looked_at_stands_first() -> None:
-    """Orphans, then foreign machines, then ours; the oldest first, those of unknown age last."""
+    """Orphans, marks, foreign machines, ours; the oldest first, those of unknown age last."""
     instances = [
         an_instance(id="i-1"),
+        an_instance(id="u-1", label=f"gpub-{DEPLOYMENT}-zz"),
         an_instance(id="f-new", label=None, created_at=NOW),
         an_instance(id="f-unknown", label=None, created_at=None),
         an_instance(id="f-old", label=None, created_at=NOW - timedelta(days=1)),
@@ -52,9 +58,10 @@ def test_what_wants_to_be_looked_at_stands_first() -> None:
 
     owned = judge_owners(instances, HELD, seen, DEPLOYMENT)
 
-    order = ["o-seen", "o-new", "f-old", "f-new", "f-unknown", "i-1"]
+    order = ["o-seen", "o-new", "u-1", "f-old", "f-new", "f-unknown", "i-1"]
     assert order == [one.instance.id for one in owned]
-    assert Machines(ours=1, orphaned=2, foreign=3) == count_machines(instances, HELD, DEPLOYMENT)
+    counted = count_machines(instances, HELD, DEPLOYMENT)
+    assert Machines(ours=1, orphaned=2, foreign=4, unreadable=1) == counted
 
 
 def test_an_orphan_of_unknown_age_is_as_old_as_its_first_sighting() -> None:

@@ -29,7 +29,8 @@ class Instance(TypedDict):
         Field(
             description=(
                 "`ours`: a live session holds it; `orphaned`: it has our label, and none does; "
-                "`foreign`: another deployment's or no broker's, never touched."
+                "`unreadable`: its label has our mark, and nobody can read the rest, never "
+                "touched; `foreign`: another deployment's or no broker's, never touched."
             ),
             examples=["ours"],
         ),

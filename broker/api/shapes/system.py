@@ -164,6 +164,16 @@ class Account(TypedDict):
         ),
     ]
     failing_destructions: list[FailingDestruction]
+    unreadable_labels: Annotated[
+        int | None,
+        Field(
+            description=(
+                "Of the foreign machines, those whose label has our mark and cannot be read; "
+                "null: not known."
+            ),
+            examples=[0],
+        ),
+    ]
 
 
 class Accounts(TypedDict):
