@@ -17,7 +17,8 @@ from broker.store import Store
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _LENGTH = 8
-_META = "deployment_id"
+DEPLOYMENT_ID = "deployment_id"
+"""The key in `meta` under which a database remembers the id."""
 _IN_LABELS = "the second word of the labels (gpub-ID-...) of this broker's machines"
 
 
@@ -71,8 +72,8 @@ async def ensure_deployment(store: Store, data_dir: Path, configured: str | None
     """
     known = await known_deployment(store, data_dir, configured)
     deployment_id = known or _new_id()
-    if await store.meta(_META) != deployment_id:
-        await store.set_meta(_META, deployment_id)
+    if await store.meta(DEPLOYMENT_ID) != deployment_id:
+        await store.set_meta(DEPLOYMENT_ID, deployment_id)
     path = _file_of_id(data_dir)
     if not path.exists() or path.read_bytes() != f"{deployment_id}\n".encode():
         path.unlink(missing_ok=True)
@@ -83,14 +84,19 @@ async def ensure_deployment(store: Store, data_dir: Path, configured: str | None
 async def known_deployment(
     store: Store | None, data_dir: Path, configured: str | None
 ) -> str | None:
-    """The deployment id as it is configured, or as the database and the data folder remember it.
+    """The deployment id, as `agreed_id` tells it. Raises StartupError."""
+    remembered = await store.meta(DEPLOYMENT_ID) if store is not None else None
+    return agreed_id(remembered, data_dir, configured)
+
+
+def agreed_id(remembered: str | None, data_dir: Path, configured: str | None) -> str | None:
+    """The deployment id: as it is configured, or as database and data folder remember it.
 
     None where nobody does. Raises StartupError for a file that holds no id, and where the two
     do not agree: whoever takes the wrong one takes its own machines for another broker's.
     """
     if configured:
         return configured
-    remembered = await store.meta(_META) if store is not None else None
     path = _file_of_id(data_dir)
     on_disk = _read_id(path, remembered) if path.exists() else None
     if remembered and on_disk and remembered != on_disk:
@@ -108,7 +114,10 @@ def _file_of_id(data_dir: Path) -> Path:
 def _read_id(path: Path, remembered: str | None) -> str:
     try:
         return parse_name(path.read_text("utf-8").strip())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        message = f"{path} cannot be read: {error.strerror}. Let this user read and write it."
+        raise StartupError(message) from error
+    except ValueError as error:
         remedy = (
             f"The database remembers {remembered}: remove the file, and it is written anew."
             if remembered

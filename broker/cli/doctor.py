@@ -132,12 +132,26 @@ def _database(settings: Settings, *, is_served: bool) -> Iterator[Finding]:
         contents = look_into(path)
         yield Finding(OK, "database", f"{path} is sound: {contents.sessions} sessions")
         if is_served:
-            return  # whether it can be written is told by the broker, which tries all the time
+            return  # the broker tells whether it can be written, and has found out who it is
+        yield from _identity(settings, contents.meta)
         yield from _stranded(settings, contents.live)
         require_writable(path)
     except StartupError as error:
         what, _, remedy = str(error).partition("; ")
         yield Finding(FAIL, "database", what, f"{remedy[:1].upper()}{remedy[1:]}")
+
+
+def _identity(settings: Settings, meta: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the database and the data folder agree about who this broker is."""
+    from broker.app.identity import DEPLOYMENT_ID, agreed_id  # noqa: PLC0415 - quick `--help`
+    from broker.errors import StartupError  # noqa: PLC0415
+
+    configured = settings.lifecycle.deployment_id
+    try:
+        agreed_id(meta.get(DEPLOYMENT_ID), settings.data_dir, configured)
+    except StartupError as error:
+        what, _, remedy = str(error).partition(". ")
+        yield Finding(FAIL, "data_dir", what, remedy)
 
 
 def _stranded(settings: Settings, live: Mapping[str, int]) -> Iterator[Finding]:

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.store.opening import try_writing
-from broker.store.soundness import check, examining, refusal, refusing, require_log
+from broker.store.schema import HEAD
+from broker.store.soundness import (
+    check,
+    examining,
+    refusal,
+    refusing,
+    require_known,
+    require_log,
+)
 
 _ROOM = 1_048_576
 """Bytes that a disk must take for a database to be worked with: its log has to grow."""
@@ -28,16 +36,25 @@ class Contents:
     sessions: int
     live: Mapping[str, int]
     """Provider -> sessions that are not final."""
+    meta: Mapping[str, str]
+    """What it remembers of its own."""
 
 
 def look_into(path: Path) -> Contents:
     """What the database at `path` holds. Raises StartupError where it is no good. Blocks."""
     require_log(path)
     with refusing(path), closing(examining(path)) as connection:
-        if check(connection, path) is None:
-            return Contents(0, {})
+        revision = check(connection, path)
+        if revision is None:
+            return Contents(0, {}, {})
+        if revision != HEAD:
+            require_known(path, revision)
         (sessions,) = connection.execute("SELECT count(*) FROM sessions").fetchone()
-        return Contents(sessions, dict(connection.execute(_LIVE).fetchall()))
+        live, meta = (
+            dict(connection.execute(query).fetchall())
+            for query in (_LIVE, "SELECT key, value FROM meta")
+        )
+        return Contents(sessions, live, meta)
 
 
 def require_writable(path: Path) -> None:

@@ -12,7 +12,7 @@ from click.testing import Result
 from broker.store import opening
 from broker.store.lock import DatabaseLock
 from tests.service.store_examples import add, names_in, offer, opened, session
-from tests.service.test_store_opening import no_file_can_grow
+from tests.service.test_store_opening import no_file_can_grow, run_sql
 from tests.unit.cli_stub import gpu_broker
 
 
@@ -59,6 +59,30 @@ async def test_sessions_whose_provider_has_no_credentials_are_told(file: Path) -
     (line,) = (line for line in result.stdout.splitlines() if "vastai" in line)
     assert line.startswith("fail  accounts   vastai is draining: 2 sessions left")
     assert "set VASTAI_API_KEY (providers.vastai.api_key)" in line
+
+
+async def test_what_a_newer_program_wrote_is_told(file: Path) -> None:
+    """As a server would say; and no byte of it is changed."""
+    await recorded(file)
+    run_sql(file, "UPDATE alembic_version SET version_num = '9999'")
+    before = file.read_bytes()
+    result = examined(file, "--simulate")
+
+    assert 1 == result.exit_code
+    assert "written by a newer gpu-broker" in result.stdout
+    assert before == file.read_bytes()
+
+
+async def test_a_deployment_id_that_cannot_be_used_is_told(file: Path) -> None:
+    """Before a broker is refused because of it."""
+    await recorded(file)
+    (file.parent / "deployment-id").write_bytes(b"4f2k9\x00")
+    result = examined(file, "--simulate")
+
+    assert 1 == result.exit_code
+    assert "fail  data_dir" in result.stdout
+    assert "does not hold a deployment id" in result.stdout
+    assert "set DEPLOYMENT_ID" in result.stdout
 
 
 async def test_a_disk_that_takes_nothing_is_found_out(file: Path) -> None:
