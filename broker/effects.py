@@ -69,6 +69,7 @@ class Effect(StrEnum):
     # What else is written, beside sessions.
     PREPARE_DATABASE = "prepare-database"
     TAKE_UP_COPY = "take-up-copy"
+    FOLLOW_CLOCK = "follow-clock"
     SET_META = "set-meta"
     WRITE_FILE = "write-file"
     ADD_EVENT = "add-event"

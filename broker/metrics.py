@@ -25,6 +25,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from broker.decide.jumps import Jump
 from broker.decide.spending import Spending
 from broker.effects import PROVIDER_CALLS, Effect
 from broker.errors import BrokerError
@@ -303,7 +304,7 @@ class Metrics:
         if operation is Effect.DESTROY:
             self._destroy_failures.inc()
 
-    def clock_jumped(self, _by: timedelta, _now: datetime) -> None:
+    def clock_jumped(self, _jump: Jump, _now: datetime) -> None:
         self._clock_jumps.inc()
 
     def orphan_detected(self) -> None:
@@ -317,6 +318,9 @@ class Metrics:
         self._mismatches.inc()
         if is_ghost:
             self._ghosts.inc()
+
+    def meters_moved(self, by: timedelta) -> None:
+        self.spending.move(by)
 
     def session_changed(self, change: Change, session: Session) -> None:
         self.spending.note(change, session)

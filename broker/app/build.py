@@ -186,12 +186,13 @@ def _tools(
         now=now,
     )
     funds = Funds(doors, store, now=now)
-    for listener in (metrics, inventory, funds):
-        clock.listen(listener)
     keyring = Keyring(own_key(settings.data_dir))
+    journal = Journal(store, [metrics, inventory, funds, keyring], [metrics])
+    for listener in (metrics, inventory, funds, journal):
+        clock.listen(listener)
     return Tools(
         store=store,
-        journal=Journal(store, [metrics, inventory, funds, keyring]),
+        journal=journal,
         doors=doors,
         fleets={name: Fleet(door, clock) for name, door in doors.items()},
         inventory=inventory,
@@ -210,6 +211,7 @@ def _closers(tools: Tools) -> Iterator[Callable[[], Awaitable[None]]]:
         yield door.close
     for fleet in tools.fleets.values():
         yield fleet.close
+    yield tools.journal.close
     yield tools.inventory.close
     yield tools.funds.close
 

@@ -17,6 +17,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from broker.app.build import Parts
 from broker.decide.confidence import REMEMBERED
+from broker.decide.jumps import Jump
 from broker.decide.lease import due_at
 from broker.errors import StoreUnwritable
 from broker.model import Change, Event, Session, Wanted
@@ -118,15 +119,17 @@ class Timers:
         if session.wanted is Wanted.RUNNING:
             self._arm(due_at(session))
 
-    def clock_jumped(self, by: timedelta, now: datetime) -> None:
+    def clock_jumped(self, jump: Jump, now: datetime) -> None:
         """A clock tells of every jump: the next end comes sooner or later than was thought."""
-        log.warning("The wall clock has jumped by %+.1f s.", by.total_seconds())
+        log.warning("The wall clock has jumped by %+.1f s.", jump.by.total_seconds())
         self._armed_for = None
-        self._begin(_JUMPED, partial(self._after_jump, by, now), at_once=_REAPS_AT_ONCE)
+        self._begin(_JUMPED, partial(self._after_jump, jump, now), at_once=_REAPS_AT_ONCE)
 
-    async def _after_jump(self, by: timedelta, now: datetime) -> None:
+    async def _after_jump(self, jump: Jump, now: datetime) -> None:
         await self._reap()
-        data = {"by_seconds": round(by.total_seconds(), 3)}
+        await self._parts.tools.journal.follow_clock()
+        seconds = {"by_seconds": jump.by, "set_by_seconds": jump.set_by}
+        data = {name: round(span.total_seconds(), 3) for name, span in seconds.items()}
         await self._parts.tools.store.add_event(Event("clock.jumped", now, data=data))
 
     def _glance(self) -> None:

@@ -22,16 +22,36 @@ class Glance:
     begun: float
     """Seconds of the other clock, before the look and after it."""
     ended: float
+    slept: float = 0.0
+    """Seconds that the computer has slept: no clock of a process has them, the wall has."""
 
 
-def jump_between(before: Glance, after: Glance) -> timedelta:
-    """How far the wall clock went beyond the time that passed: negative is back, zero is no jump.
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """How far the wall clock went beyond what it should have: negative is back, zero is no jump."""
+
+    by: timedelta
+    """Beyond the time that passed in this process."""
+    set_by: timedelta
+    """Beyond the time that passed in the world: somebody has set the clock."""
+
+    def __bool__(self) -> bool:
+        return bool(self.by or self.set_by)
+
+
+def jump_between(before: Glance, after: Glance) -> Jump:
+    """The jump between two looks.
 
     A process that was stopped between the looks knows only bounds of the time that passed.
     """
     moved = after.at - before.at
     least = timedelta(seconds=after.begun - before.ended)
     most = timedelta(seconds=after.ended - before.begun)
+    slept = timedelta(seconds=after.slept - before.slept)
+    return Jump(_beyond(moved, least, most), _beyond(moved, least + slept, most + slept))
+
+
+def _beyond(moved: timedelta, least: timedelta, most: timedelta) -> timedelta:
     by = moved - min(max(moved, least), most)
     return by if abs(by) >= TOLERANCE else timedelta()
 

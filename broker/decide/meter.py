@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from broker.decide.events import require_open
 from broker.effects import Effect
@@ -31,6 +31,16 @@ def meter(session: Session, attempt: Attempt, ends_at: datetime | None = None) -
         price_per_hour=attempt.price_per_hour,
         begins_at=attempt.accepted_at or attempt.started_at,
         ends_at=ends_at or attempt.destroy_accepted_at or attempt.absent_at,
+    )
+
+
+def moved(accrual: Accrual, by: timedelta) -> Accrual:
+    """The accrual when the wall clock was set: what it lasts is what it lasted before."""
+    ends_at = accrual.ends_at
+    return replace(
+        accrual,
+        begins_at=accrual.begins_at + by,
+        ends_at=None if ends_at is None else ends_at + by,
     )
 
 

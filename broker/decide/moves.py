@@ -324,11 +324,12 @@ def gone(
     attempt: Attempt,
     proof: Proof,
     now: datetime,
-    billed_until: datetime | None = None,
+    *,
+    is_stopped: bool = False,
 ) -> Change:
     """It is proved that the instance is gone: the attempt is over.
 
-    `billed_until` is where its meter stands; where it still runs, it stops at the acceptance
+    Its meter stays where it `is_stopped`; where it still runs, it stops at the acceptance
     of the destruction, and without one at the instant at which the instance was missed. The end
     of a failed attempt was due at its failure, though the session's may have come since.
     """
@@ -349,7 +350,7 @@ def gone(
         session,
         over,
         (event_of("instance.gone", session, now, data),),
-        accrual=meter(session, over, billed_until),
+        accrual=None if is_stopped else meter(session, over),
     )
     if session.wanted is Wanted.RUNNING:
         return change

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 
+from broker.decide.meter import moved
 from broker.decide.money import cost
 from broker.model import Accrual, Change, Session
 
@@ -34,6 +36,12 @@ class Spending:
             for accrual in self._live.pop(session.id, {}).values():
                 self._settle(accrual)
 
+    def move(self, by: timedelta) -> None:
+        """Follow the wall clock, as the meters of live sessions do in the store."""
+        for accruals in self._live.values():
+            for n, accrual in accruals.items():
+                accruals[n] = moved(accrual, by)
+
     def until(self, now: datetime) -> Mapping[str, Decimal]:
         """Provider -> USD until `now`; never less than what was told before.
 
@@ -49,7 +57,9 @@ class Spending:
         return dict(self._told)
 
     def _follow(self, accrual: Accrual) -> None:
-        self._live[accrual.session_id][accrual.attempt] = accrual
+        known = self._live[accrual.session_id]
+        begun = known.get(accrual.attempt, accrual)
+        known[accrual.attempt] = replace(accrual, begins_at=begun.begins_at)
 
     def _settle(self, accrual: Accrual) -> None:
         self._settled[accrual.provider] += cost(accrual, accrual.ends_at or accrual.begins_at)

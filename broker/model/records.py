@@ -46,6 +46,7 @@ class Accrual:
     gpu_type: str
     price_per_hour: Decimal
     begins_at: datetime
+    """By the wall clock as it goes now: while its session lives, it moves where that is set."""
     ends_at: datetime | None = None
     """None while the meter runs. The acceptance of the destruction; should it prove to have had
     no effect, the meter runs on until a later one. Before there is any, the call that asked for it;
@@ -150,7 +151,7 @@ class Change:
     """Inserted or replaced."""
     events: tuple[Event, ...] = ()
     accrual: Accrual | None = None
-    """Opened, or closed: the open accrual of the same attempt is replaced."""
+    """Opened, or closed: an attempt has one, which keeps the beginning that is written."""
     failure: Failure | None = None
     forget_confidential: bool = False
     """The sealed environment is not needed any more."""

@@ -127,6 +127,13 @@ class Store:
         """
         return await self._writer.run(change.name, partial(writes.commit, change=change))
 
+    async def follow_clock(self, by: timedelta) -> None:
+        """Move all meters of the sessions that are not final.
+
+        Whoever has read one of these sessions before has an old version of it.
+        """
+        await self._writer.run(Effect.FOLLOW_CLOCK, partial(writes.follow_clock, by=by))
+
     async def session(self, session_id: str) -> Session | None:
         return await self._reader.first(queries.SESSION, id=session_id)
 

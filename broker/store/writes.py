@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from broker.errors import DuplicateSession, StaleWrite
 from broker.model import Accrual, Change, Event, Failure, Session, Sighting
 from broker.store.backup import COPIED_AT
+from broker.store.columns import Duration
 from broker.store.rows import carried_out_row, event_row, session_row, to_row
 from broker.store.schema import (
     LIVE,
@@ -48,8 +49,14 @@ _FIXED = ("id", "consumer_id", "created_at")
 _CHANGE_ACCRUAL = accruals.update().where(
     accruals.c.session_id == sa.bindparam("of_session"),
     accruals.c.attempt == sa.bindparam("of_attempt"),
-    sa.or_(accruals.c.ends_at.is_(None), accruals.c.begins_at == sa.bindparam("begun_at")),
 )
+_BY = sa.bindparam("by", type_=Duration)
+_MOVE_ACCRUALS = (
+    accruals.update()
+    .where(accruals.c.session_id.in_(sa.select(sessions.c.id).where(LIVE)))
+    .values(begins_at=accruals.c.begins_at + _BY, ends_at=accruals.c.ends_at + _BY)
+)
+_COUNT_WRITE = sessions.update().where(LIVE).values(version=sessions.c.version + 1)
 
 
 def add_session(connection: sa.Connection, change: Change, sealed: bytes | None) -> Session:
@@ -126,6 +133,12 @@ def take_up_copy(connection: sa.Connection, changes: Sequence[Change], now: date
     set_meta(connection, RESTORED_AT, now.isoformat())
 
 
+def follow_clock(connection: sa.Connection, by: timedelta) -> None:
+    """Move all meters of live sessions, and count that as a write of each."""
+    connection.execute(_MOVE_ACCRUALS, {"by": by})
+    connection.execute(_COUNT_WRITE)
+
+
 def _raise_duplicate(connection: sa.Connection, session: Session) -> None:
     """Raise DuplicateSession where another live session of the consumer has the offer."""
     other = connection.execute(
@@ -155,10 +168,7 @@ def _write_rest(connection: sa.Connection, change: Change) -> None:
 
 def _put_accrual(connection: sa.Connection, accrual: Accrual) -> None:
     row = to_row(accrual)
-    of = {
-        "of_session": accrual.session_id,
-        "of_attempt": accrual.attempt,
-        "begun_at": accrual.begins_at,
-    }
-    if connection.execute(_CHANGE_ACCRUAL, row | of).rowcount == 0:
+    of = {"of_session": accrual.session_id, "of_attempt": accrual.attempt}
+    changed = {name: value for name, value in row.items() if name != "begins_at"}
+    if connection.execute(_CHANGE_ACCRUAL, changed | of).rowcount == 0:
         connection.execute(accruals.insert(), row)

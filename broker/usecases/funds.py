@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from broker.decide.funds import Commitment, Credit, Floor, Purse, commitment_of, purse_of
+from broker.decide.jumps import Jump
 from broker.model import Change, Session
 from broker.store import Store
 from broker.usecases.doors import Door
@@ -130,10 +131,10 @@ class Funds:
         """Read the credit of every account now."""
         await asyncio.gather(*(teller.refresh() for teller in self._tellers.values()))
 
-    def clock_jumped(self, by: timedelta, _: datetime) -> None:
+    def clock_jumped(self, jump: Jump, _: datetime) -> None:
         """A clock tells of every jump."""
         for teller in self._tellers.values():
-            teller.clock_jumped(by)
+            teller.clock_jumped(jump.set_by)
 
     async def ready(self, provider: str | None = None) -> None:
         """Wait for the first readings, a few seconds at most after the first such wait.

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from broker.decide import lease, moves
 from broker.decide.idle import IdleState, Reading, Witness, observe, probe_interval, verdict
+from broker.decide.jumps import Jump
 from broker.errors import BrokerError
 from broker.model import Attempt, Change, Session, Status, Wanted, Watch
 from broker.ssh.errors import SshError
@@ -46,7 +47,7 @@ class IdleWatch:
         self._kept: set[str] = set()
         """Sessions that are idle, and that an operator keeps."""
 
-    def clock_jumped(self, _by: timedelta, _now: datetime) -> None:
+    def clock_jumped(self, _jump: Jump, _now: datetime) -> None:
         """A clock tells of every jump: since then nobody knows for how long a machine was idle."""
         self._states.clear()
         self._next_probe.clear()

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from broker.decide.confidence import REMEMBERED, FailureMemory, Troubled
 from broker.decide.funds import Purse
+from broker.decide.jumps import Jump
 from broker.decide.offers import (
     DEFAULT_SORT,
     Filter,
@@ -122,10 +123,10 @@ class Inventory:
         if feed.is_due(self._now()):
             await feed.refresh()
 
-    def clock_jumped(self, by: timedelta, _: datetime) -> None:
+    def clock_jumped(self, jump: Jump, _: datetime) -> None:
         """A clock tells of every jump."""
         for feed in self._feeds.values():
-            feed.clock_jumped(by)
+            feed.clock_jumped(jump.set_by)
 
     async def ready(self, provider: str | None = None) -> None:
         """Wait for the first readings, a few seconds at most after the first such wait.

@@ -171,15 +171,18 @@ class Launcher:
         tools = self._tools
         timeout = session.request.ssh_timeout or tools.rules.verify_timeout
         tools.inventory.confirm(attempt.offer, tools.now())
-        instance = self._dated(attempt, instance)
         if instance.status is InstanceStatus.FAILED:
             wrong = judge_failure(session, instance)
             await tools.journal.apply(
-                session.id, lambda s, a: moves.accept_failed(s, a, instance, wrong, tools.now())
+                session.id,
+                lambda s, a: moves.accept_failed(
+                    s, a, self._dated(a, instance), wrong, tools.now()
+                ),
             )
             return
         await tools.journal.apply(
-            session.id, lambda s, a: moves.accept(s, a, instance, tools.now(), timeout)
+            session.id,
+            lambda s, a: moves.accept(s, a, self._dated(a, instance), tools.now(), timeout),
         )
 
     def _dated(self, attempt: Attempt, instance: Instance) -> Instance:
@@ -187,7 +190,7 @@ class Launcher:
         sent_at = self._sent.get(attempt.label)
         if sent_at is None or instance.created_at is None:
             return instance
-        asked_at = self._tools.now() - (self._tools.steady() - sent_at)
+        asked_at = self._tools.clock.dated(sent_at)
         return replace(instance, created_at=max(instance.created_at, asked_at))
 
     async def _refuse(self, session: Session, attempt: Attempt, error: ProviderError) -> None:

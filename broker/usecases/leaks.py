@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from broker.decide.jumps import Jump
 from broker.decide.leaks import Leaks, Machine, count_leaks, forgiven, unwanted
 from broker.decide.plan import Memory
 from broker.model import Watch
@@ -27,7 +28,7 @@ class LeakMeter:
         self._counted = Leaks(tools.steady())
         tools.clock.listen(self)
 
-    def clock_jumped(self, _by: timedelta, _now: datetime) -> None:
+    def clock_jumped(self, _jump: Jump, _now: datetime) -> None:
         """A clock tells of every jump: what is due of a sudden is destroyed from now on."""
         self._counted = forgiven(self._counted, self._tools.steady())
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from broker.decide import moves
 from broker.decide.absence import APART, Observation, Proof, doubtful_for, observe, proof_of
@@ -49,11 +50,11 @@ class _Seen:
     is_known: bool = False
     """The provider has told of it, or accepted its end."""
     asked_at: datetime | None = None
-    """When this process first asked for its end."""
+    """When this process first asked for its end, by the steady clock."""
     is_asked_in_truth: bool = True
     """If the row says that its end was asked for, somebody has an answer to that."""
     unwritten_at: datetime | None = None
-    """The last acceptance, where it could not be written down."""
+    """The last acceptance, by the steady clock, where it could not be written down."""
     ignored: int = 0
     """Acceptances that had no effect."""
     called_at: datetime | None = None
@@ -194,9 +195,10 @@ class Teardown:
         asked = self._lookup()
         if attempt.destroy_asked_at is None or seen.is_up:
             is_first = not seen.is_asked_in_truth
-            await self._note(session, lambda s, a: moves.ask_to_destroy(s, a, asked.at, is_first))
+            dated = partial(self._tools.clock.dated, asked.steadily_at)
+            await self._note(session, lambda s, a: moves.ask_to_destroy(s, a, dated(), is_first))
             seen.is_billed, seen.is_asked_in_truth = False, True
-        seen.asked_at = seen.asked_at or asked.at
+        seen.asked_at = seen.asked_at or asked.steadily_at
         try:
             await self._tools.doors[attempt.offer.provider].destroy(attempt.instance_id or "")
         except NotFound:
@@ -214,14 +216,15 @@ class Teardown:
 
     async def _note_accepted(self, session: Session, attempt: Attempt, seen: _Seen) -> None:
         """Write down the acceptance; what was accepted before is no news."""
-        now = self._tools.now()
+        steady = self._tools.steady()
+        dated = partial(self._tools.clock.dated, steady)
         seen.is_accepted = seen.is_known = True
         if attempt.destroy_accepted_at is not None and not seen.is_up:
             return
         is_first = attempt.destroy_accepted_at is None and not seen.ignored
         move = moves.destroying if is_first else moves.destroy_again
-        is_written = await self._note(session, lambda s, a: move(s, a, now))
-        seen.unwritten_at = None if is_written else now
+        is_written = await self._note(session, lambda s, a: move(s, a, dated()))
+        seen.unwritten_at = None if is_written else steady
 
     async def _look(self, attempt: Attempt, seen: _Seen) -> None:
         """Look by every means there is, until the instance is seen or proved gone."""
@@ -282,19 +285,24 @@ class Teardown:
         tools.inventory.vacate(attempt.offer, attempt.accepted_at or tools.now())
         tools.destructions.succeed(attempt.offer.provider, attempt.instance_id or "")
         accruals = await tools.store.accruals(session_id=session.id)
-        written = {one.attempt: one.ends_at for one in accruals}.get(attempt.n)
+        is_stopped = any(one.attempt == attempt.n and one.ends_at is not None for one in accruals)
 
         def decide(session: Session, attempt: Attempt) -> Change:
             known = replace(
                 attempt,
-                destroy_asked_at=attempt.destroy_asked_at or seen.asked_at,
-                destroy_accepted_at=seen.unwritten_at or attempt.destroy_accepted_at,
+                destroy_asked_at=attempt.destroy_asked_at or self._dated(seen.asked_at),
+                destroy_accepted_at=self._dated(seen.unwritten_at) or attempt.destroy_accepted_at,
             )
-            billed_until = seen.unwritten_at or written
-            return moves.gone(session, known, proof, tools.now(), billed_until)
+            is_written = is_stopped and seen.unwritten_at is None
+            first = replace(proof.first, at=tools.clock.dated(proof.first.steadily_at))
+            shown = replace(proof, first=first)
+            return moves.gone(session, known, shown, tools.now(), is_stopped=is_written)
 
         await tools.journal.apply(session.id, decide)
         self._seen.pop(attempt.label, None)
+
+    def _dated(self, steadily: datetime | None) -> datetime | None:
+        return None if steadily is None else self._tools.clock.dated(steadily)
 
     async def _shout(self, session: Session, attempt: Attempt, times: int, trouble: str) -> None:
         """Remember that destroying does not work, and tell of it now and then."""

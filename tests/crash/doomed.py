@@ -1,6 +1,7 @@
 """`gpu-broker`, dying at a chosen effect: `python -m tests.crash.doomed --at accept:after serve …`.
 
 Without `--at` it lives. With `--odd` the simulated market has what only some marketplaces have.
+Where there is a file `clock`, its wall clock is ahead by the seconds in it, as in `bench.storm`.
 """
 
 from __future__ import annotations
@@ -8,9 +9,12 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+from pathlib import Path
 
-from broker.cli import main
+from bench.storm.shifted import shift_clock
 from broker.effects import Effect, Moment, watch_effects
+
+CLOCK = Path("clock")
 
 
 class Doom:
@@ -49,6 +53,10 @@ def run() -> None:
         from tests.crash.odd import take_over  # noqa: PLC0415 - slow to import
 
         take_over(is_stillborn=given.stillborn, is_dearer=given.dearer)
+    if CLOCK.exists():
+        shift_clock(CLOCK)
+    from broker.cli import main  # noqa: PLC0415 - with its clock
+
     main(rest)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.storm.shifted import SECONDS
 from broker.clock import utcnow
 from broker.effects import Effect, Moment
 from broker.store.backup import copy_database, put_in_place
@@ -13,6 +14,7 @@ from providers.base import WATCHDOG_FILE
 from providers.simulator.home import FOLDER
 from providers.simulator.nvidia_smi import FACTS_NAME
 from tests.crash.account import rent_orphan
+from tests.crash.doomed import CLOCK
 from tests.crash.lives import Doomed
 
 _BREAKS_DRIVER = (
@@ -186,6 +188,17 @@ def restore_copy(broker: Doomed) -> None:
     put_in_place(copy, database, utcnow())
 
 
+def wind_clock(broker: Doomed) -> None:
+    """It will be easy to set the broker's clock."""
+    (broker.folder / CLOCK).write_bytes(SECONDS.pack(0.0))
+
+
+def set_clock(broker: Doomed) -> None:
+    """Its clock is set while it rents nothing: whoever dies of it bills by the wrong one."""
+    with (broker.folder / CLOCK).open("r+b") as clock:
+        clock.write(SECONDS.pack(3600.0))
+
+
 def configure_slow_lists(broker: Doomed) -> None:
     """For as long as a start is held up by a list, sessions can be ended but not taken up."""
     (broker.folder / _CONFIG).write_text(_SLOW_LISTS)
@@ -252,6 +265,7 @@ SCENARIOS: Mapping[Effect, Scenario] = {
     Effect.WATCHDOG_FAILS: Scenario(spoil_watchdog, is_odd=True),
     Effect.PREPARE_DATABASE: Scenario(nothing, is_first=True),
     Effect.TAKE_UP_COPY: Scenario(nothing, earlier=_RUNNING_BEFORE, before=restore_copy),
+    Effect.FOLLOW_CLOCK: Scenario(set_clock, before=wind_clock),
     Effect.SET_META: Scenario(nothing, is_first=True),
     Effect.WRITE_FILE: Scenario(nothing, is_first=True),
     Effect.ADD_EVENT: Scenario(nothing, before=rent_behind),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from broker.decide.receipts import receipt_of
 from broker.errors import BrokerError
 from broker.model import Reason
 from tests.simulated import Simulated, SimulatedTime, simulated_broker
@@ -28,6 +29,9 @@ MISFORTUNES: tuple[dict[str, Any] | None, ...] = (
 )
 """Each passes by itself: none is a reason to end anything."""
 JUMPS = (2, 30, 300, 3600, 7200, 20_000)
+MISBILLED = timedelta(seconds=2.5)
+"""A second, and the longest that a creation takes here to have its effect: the clocks of the broker
+and its market differ, and a machine that is found later is dated by the call for it."""
 PAUSES = (0.2, 1, 3, 20, 90, 600)
 
 
@@ -71,10 +75,18 @@ class Life:
         left = max(ends) - self.broker.time.now()
         await self.broker.time.pass_by(seconds=max(left.total_seconds(), 0.0) + 900)
 
+    async def longest_misbilling(self) -> timedelta:
+        """By how much the billed time of a machine differs from how long it was there."""
+        now = self.broker.time.now()
+        lived = {b.label: b.ends_at - b.begins_at for b in await self.broker.bills() if b.ends_at}
+        overviews = [await self.broker.parts.sessions.overview(one) for one in self.ids]
+        machines = [one for overview in overviews for one in receipt_of(overview, now).machines]
+        return max(abs(one.billed_for - lived[one.attempt.label]) for one in machines)
+
 
 @pytest.mark.parametrize("seed", range(4))
 def test_jumps_end_nothing_and_keep_nothing(seed: int, tmp_path: Path) -> None:
-    """Every session ends for the reason that its consumer knows, and every machine with it."""
+    """Sessions end for the reasons that consumers know, with their machines, which are billed."""
 
     async def story(time: SimulatedTime) -> None:
         async with simulated_broker(time, tmp_path) as broker:
@@ -88,6 +100,7 @@ def test_jumps_end_nothing_and_keep_nothing(seed: int, tmp_path: Path) -> None:
                 assert session.is_final
                 assert session.reason in {Reason.EXPIRED, Reason.DONE}, session.error
             assert [] == await broker.alive()
+            assert await life.longest_misbilling() <= MISBILLED
             assert {1} == set(Counter(bill.label for bill in await broker.bills()).values())
             assert [] == broker.daemon.troubles
 

@@ -152,13 +152,13 @@ async def test_a_holder_whose_current_attempt_is_over_is_closed(store: Store) ->
 
 async def test_an_overview_has_every_attempt_and_everything_that_was_billed(store: Store) -> None:
     """In their order, each once; of the sessions that exist."""
-    of = await add(store, session(1), accrual=accrual(session(1), ends_at=NOW + HOUR))
-    again = accrual(of, begins_at=NOW + HOUR, price_per_hour=Decimal("0.20"))
-    of = await store.commit(Change(Effect.REPRICE, of, accrual=again))
+    first_bill = accrual(session(1), ends_at=NOW + HOUR)
+    of = await add(store, session(1), accrual=first_bill)
     second = attempt(of, 2)
     of = await store.commit(Change(Effect.RETRY, replace(of, attempt=2), second))
+    again = accrual(of, begins_at=NOW + HOUR, price_per_hour=Decimal("0.20"))
+    of = await store.commit(Change(Effect.REPRICE, of, accrual=again))
     other = await add(store, session(2), attempt=None)
-    first_bill = accrual(session(1), ends_at=NOW + HOUR)
     whole = Overview(of, (attempt(of), second), (first_bill, again))
 
     assert whole == await store.overview(of.id)

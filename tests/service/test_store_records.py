@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
+from broker.decide.meter import moved
 from broker.effects import Effect
-from broker.errors import StartupError, StoreFailed
+from broker.errors import StaleWrite, StartupError, StoreFailed
 from broker.model import Change, Confidential, Event, Failure, Meter, Reason, Status
 from broker.store import Store
 from tests.builders import NOW, a_sighting
@@ -80,13 +81,43 @@ async def test_a_meter_runs_until_it_is_closed(store: Store) -> None:
     assert [corrected] == await store.accruals()
 
 
-async def test_a_meter_that_runs_is_replaced(store: Store) -> None:
-    """An attempt has one; also where it turns out to have begun at another instant."""
+async def test_a_meter_keeps_its_beginning(store: Store) -> None:
+    """An attempt has one meter, and nothing but the wall clock moves where it begins."""
     of = await add(store, session(1))
     of = await store.commit(Change("accept", of, accrual=accrual(of)))
-    begun = accrual(of, begins_at=NOW - HOUR)
-    await store.commit(Change("accept", of, accrual=begun))
-    assert [begun] == await store.accruals()
+    await store.commit(Change("close", of, accrual=accrual(of, begins_at=NOW - HOUR, ends_at=NOW)))
+    assert [accrual(of, ends_at=NOW)] == await store.accruals()
+
+
+@pytest.mark.parametrize("by", [2 * HOUR, -2 * HOUR])
+async def test_meters_follow_the_wall_clock_until_their_session_is_over(
+    store: Store, by: timedelta
+) -> None:
+    """Those that stand go with those that run: what they lasted they last."""
+    live, other = await add(store, session(1)), await add(store, session(2))
+    stands = accrual(live, ends_at=NOW + HOUR)
+    runs = accrual(live, attempt=2, begins_at=NOW + HOUR)
+    for one in (stands, runs):
+        live = await store.commit(Change("accept", live, accrual=one))
+    over = accrual(other, begins_at=NOW + 3 * HOUR, ends_at=NOW + 4 * HOUR)
+    ended = replace(other, status=Status.STOPPED)
+    await store.commit(Change("gone", ended, accrual=over))
+
+    await store.follow_clock(by)
+    assert {over, moved(stands, by), moved(runs, by)} == set(await store.accruals())
+
+
+async def test_whoever_read_a_session_before_the_clock_was_set_reads_it_again(
+    store: Store,
+) -> None:
+    """Otherwise what one clock has shown would stand beside what the other shows."""
+    of = await add(store, session(1))
+    await store.follow_clock(HOUR)
+    with pytest.raises(StaleWrite):
+        await store.commit(Change("accept", of, accrual=accrual(of)))
+    again = await store.session(of.id)
+    assert again is not None
+    await store.commit(Change("accept", again, accrual=accrual(of)))
 
 
 async def test_each_attempt_has_a_meter_of_its_own(store: Store) -> None:
@@ -100,13 +131,11 @@ async def test_each_attempt_has_a_meter_of_its_own(store: Store) -> None:
 
 
 async def test_a_meter_that_was_closed_can_run_again(store: Store) -> None:
-    """From a later instant on, beside the stretch before."""
+    """As if it had not been closed."""
     of = await add(store, session(1))
-    before = accrual(of, ends_at=NOW + HOUR)
-    after = accrual(of, begins_at=NOW + 2 * HOUR)
-    of = await store.commit(Change("close", of, accrual=before))
-    await store.commit(Change("open", of, accrual=after))
-    assert [before, after] == await store.accruals()
+    of = await store.commit(Change("close", of, accrual=accrual(of, ends_at=NOW + HOUR)))
+    await store.commit(Change("open", of, accrual=accrual(of)))
+    assert [accrual(of)] == await store.accruals()
 
 
 async def test_accruals_that_reach_into_a_window_are_told(store: Store) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from broker.clock import Clock, utcnow
+from broker.clock import Clock, slept, utcnow
+from broker.decide.jumps import Jump
 from tests.builders import NOW
 
 HOUR = timedelta(hours=1)
@@ -16,8 +17,9 @@ class Hands:
     def __init__(self) -> None:
         self.wall = NOW
         self.passed = 100.0
-        self.told: list[tuple[timedelta, datetime]] = []
-        self.clock = Clock(lambda: self.wall, lambda: self.passed)
+        self.slept = 7.0
+        self.told: list[tuple[Jump, datetime]] = []
+        self.clock = Clock(lambda: self.wall, lambda: self.passed, lambda: self.slept)
         self.clock.listen(self)
 
     def pass_by(self, seconds: float, jump: timedelta = timedelta()) -> None:
@@ -25,8 +27,13 @@ class Hands:
         self.passed += seconds
         self.wall += timedelta(seconds=seconds) + jump
 
-    def clock_jumped(self, by: timedelta, now: datetime) -> None:
-        self.told.append((by, now))
+    def sleep(self, span: timedelta) -> None:
+        """Let the computer sleep."""
+        self.slept += span.total_seconds()
+        self.wall += span
+
+    def clock_jumped(self, jump: Jump, now: datetime) -> None:
+        self.told.append((jump, now))
 
 
 def test_the_time_is_that_of_the_wall() -> None:
@@ -46,9 +53,29 @@ def test_whoever_reads_the_clock_has_its_jumps_told_first() -> None:
 
     for by in (HOUR, -2 * HOUR):
         hands.pass_by(1, by)
-        assert (by, hands.clock.now()) == hands.told[-1]
+        assert (Jump(by, set_by=by), hands.clock.now()) == hands.told[-1]
         hands.clock.now()
     assert 2 == len(hands.told)
+
+
+def test_a_computer_that_sleeps_has_set_no_clock() -> None:
+    """What the clock was set beside its sleep is told apart from it."""
+    hands = Hands()
+    hands.sleep(HOUR)
+    hands.clock.now()
+    hands.sleep(HOUR)
+    hands.pass_by(1, -2 * HOUR)
+    hands.clock.now()
+    assert [Jump(HOUR, timedelta()), Jump(-HOUR, -2 * HOUR)] == [jump for jump, _ in hands.told]
+
+
+def test_what_happened_before_a_jump_is_dated_by_the_clock_after_it() -> None:
+    """It lies as far back as it does."""
+    hands = Hands()
+    happened = hands.clock.steady()
+    for jump in (HOUR, -3 * HOUR):
+        hands.pass_by(60, jump)
+    assert hands.wall - timedelta(minutes=2) == hands.clock.dated(happened)
 
 
 def test_the_steady_time_goes_on_as_if_nothing_had_happened() -> None:
@@ -57,6 +84,12 @@ def test_the_steady_time_goes_on_as_if_nothing_had_happened() -> None:
     assert NOW == hands.clock.steady()
     hands.pass_by(60, HOUR)
     assert NOW + timedelta(minutes=1) == hands.clock.steady()
+
+
+def test_this_computer_does_not_sleep_while_it_is_asked() -> None:
+    """Its own clocks tell how long it has slept."""
+    before = slept()
+    assert abs(slept() - before) < 0.5
 
 
 def test_the_wall_clock_of_this_computer_tells_the_time_in_utc() -> None:

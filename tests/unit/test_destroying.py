@@ -27,9 +27,8 @@ def test_a_destruction_that_is_asked_for_stops_the_meter() -> None:
     assert LATER == again.accrual.ends_at
     assert () == again.events
 
-    gone = moves.gone(STOPPING, attempt_of(again), PROOF, LATER + TIMEOUT, LATER)
-    assert gone.accrual is not None
-    assert LATER == gone.accrual.ends_at
+    gone = moves.gone(STOPPING, attempt_of(again), PROOF, LATER + TIMEOUT, is_stopped=True)
+    assert gone.accrual is None
 
 
 def test_an_accepted_destruction_is_noted_with_its_first_asking() -> None:

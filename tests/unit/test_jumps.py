@@ -15,7 +15,9 @@ SECOND = timedelta(seconds=1)
 def after(moved: float, begun: float, ended: float | None = None) -> timedelta:
     """The jump between a glance at second 10 and one at `begun`, the wall clock moved so far."""
     later = Glance(NOW + timedelta(seconds=moved), begun, begun if ended is None else ended)
-    return jump_between(Glance(NOW, 10.0, 10.0), later)
+    jump = jump_between(Glance(NOW, 10.0, 10.0), later)
+    assert jump.by == jump.set_by
+    return jump.by
 
 
 @pytest.mark.parametrize(

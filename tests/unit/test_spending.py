@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,6 +85,22 @@ def test_the_sum_never_falls_where_a_machine_is_cheaper_than_its_offer() -> None
 
     assert before == spending.until(NOW + HOUR) == spending.until(NOW + 2 * HOUR)
     assert Decimal("0.54") == spending.until(NOW + 3 * HOUR)["simulator"]
+
+
+@pytest.mark.parametrize("by", [HOUR, -HOUR])
+def test_a_clock_that_is_set_changes_no_sum(by: timedelta) -> None:
+    """Live sessions cost what they cost, whatever is written of them later, and past ones too."""
+    made = moves.accept(PROVISIONING, an_attempt(), an_instance(), NOW, TIMEOUT)
+    assert made.accrual is not None
+    past = replace(made.accrual, session_id="sess-past", ends_at=NOW + 5 * HOUR)
+    spending = Spending([past, made.accrual], live=[PROVISIONING.id])
+    before = spending.until(NOW + 2 * HOUR)
+    spending.move(by)
+    assert before == spending.until(NOW + 2 * HOUR + by)
+
+    ended = moves.destroying(STOPPING, MADE, NOW + 2 * HOUR + by)
+    spending.note(ended, ended.session)
+    assert before == spending.until(NOW + 9 * HOUR)
 
 
 @given(

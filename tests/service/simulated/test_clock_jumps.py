@@ -5,17 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
+from broker.decide.money import cost
+from broker.decide.receipts import receipt_of
 from broker.model import Reason, Session, Status
 from providers.base import LaunchSpec
 from providers.label import Label
 from tests.simulated import Simulated, SimulatedTime, simulated_broker
 
 LONG = timedelta(hours=12)
+SECOND = timedelta(seconds=1)
+SECOND_COSTS = Decimal("0.0002")
+"""USD of a machine that is rented here, and a little more."""
 FORTH_AND_BACK = pytest.mark.parametrize("hours", [2, -2])
 
 Story: TypeAlias = Callable[[Simulated], Awaitable[None]]
@@ -235,5 +241,90 @@ def test_offers_that_were_just_read_stay_fresh(time: SimulatedTime, tell: Tell, 
         assert before.age is not None
         assert before.age == after.age
         assert after.offers == before.offers > 0
+
+    tell(story)
+
+
+async def billed(broker: Simulated, session: Session) -> tuple[Decimal, Decimal]:
+    """What the broker and its market say that an ended session has cost, in this order.
+
+    All that the broker says agrees, to the second with how long the machine was there.
+    """
+    tools = broker.parts.tools
+    overview = await broker.parts.sessions.overview(session.id)
+    receipt = receipt_of(overview, tools.now())
+    bills = {bill.label: bill for bill in await broker.bills()}
+    for machine in receipt.machines:
+        bill = bills[machine.attempt.label]
+        assert bill.ends_at is not None
+        assert abs(machine.billed_for - (bill.ends_at - bill.begins_at)) <= SECOND
+    accrued = broker.parts.metrics.spending.until(tools.now())["simulator"]
+    known = await tools.store.accruals()
+    assert accrued == sum(cost(accrual, tools.now() + 2 * LONG) for accrual in known)
+    return receipt.billed, sum((bill.billed for bill in bills.values()), Decimal(0))
+
+
+@FORTH_AND_BACK
+def test_a_machine_costs_what_it_ran(time: SimulatedTime, tell: Tell, hours: int) -> None:
+    """To the second, while it runs and when it is gone, however often the clock jumped."""
+
+    async def story(broker: Simulated) -> None:
+        session = await broker.running(reservation=LONG)
+        for minutes in (10, 20):
+            await time.pass_by(minutes=minutes)
+            time.jump(hours=hours)
+            await time.pass_by(seconds=1.1)
+        up_for = time.true_now() - (await broker.bills())[0].begins_at
+        price = session.price_per_hour * Decimal(up_for / timedelta(hours=1))
+        (accrual,) = await broker.parts.tools.store.accruals()
+        assert abs(cost(accrual, time.now()) - price) <= SECOND_COSTS
+        await time.pass_by(minutes=30)
+        await broker.parts.sessions.done(session.id)
+        over, _ = await ended(broker, session)
+        said, true = await billed(broker, over)
+        assert abs(said - true) <= SECOND_COSTS
+
+    tell(story)
+
+
+@FORTH_AND_BACK
+@pytest.mark.parametrize("after", [None, 0.0, 0.5, 1.0, 2.0, 2.5])
+def test_a_machine_costs_what_it_ran_though_the_clock_jumps_while_it_is_destroyed(
+    time: SimulatedTime, tell: Tell, hours: int, after: float | None
+) -> None:
+    """Before anybody has noticed the jump, between the calls, and between the observations."""
+
+    async def story(broker: Simulated) -> None:
+        session = await broker.running(reservation=LONG)
+        await time.pass_by(minutes=10)
+        broker.fault("error", "destroy", times=2)
+        if after is None:
+            time.jump(hours=hours)
+        await broker.parts.sessions.done(session.id)
+        if after is not None:
+            await time.pass_by(seconds=after)
+            time.jump(hours=hours)
+        over, _ = await ended(broker, session)
+        said, true = await billed(broker, over)
+        assert abs(said - true) <= SECOND_COSTS
+
+    tell(story)
+
+
+@FORTH_AND_BACK
+def test_a_machine_costs_what_it_ran_though_the_clock_jumps_while_it_is_made(
+    time: SimulatedTime, tell: Tell, hours: int
+) -> None:
+    """Also where its market dates it by another clock."""
+
+    async def story(broker: Simulated) -> None:
+        session = await broker.open(reservation=LONG)
+        time.jump(hours=hours)
+        await broker.until(session.id, Status.RUNNING)
+        await time.pass_by(minutes=10)
+        await broker.parts.sessions.done(session.id)
+        over, _ = await ended(broker, session)
+        said, true = await billed(broker, over)
+        assert abs(said - true) <= SECOND_COSTS
 
     tell(story)
