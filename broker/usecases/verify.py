@@ -14,6 +14,7 @@ from broker.decide.boot import Wrong, judge_failure, judge_price, said_of
 from broker.decide.money import shown
 from broker.decide.pauses import growing
 from broker.decide.proof import Verification, judge_gpus
+from broker.effects import Effect
 from broker.errors import StoreUnwritable
 from broker.model import Access, Attempt, Change, Reason, Session, Wanted
 from broker.ssh.connection import Logins, known_hosts_line
@@ -91,9 +92,16 @@ class Verifier:
         tools.journal.listen(self)
 
     def session_changed(self, change: Change, _: Session) -> None:
-        """A journal tells of every change: an attempt that is over needs no memory."""
-        if change.attempt is not None and change.attempt.is_closed:
-            self._boots.pop(change.attempt.label, None)
+        """A journal tells of every change: an attempt begins its time here, or needs no memory.
+
+        Its deadline was written by a wall clock that may have been set since.
+        """
+        attempt = change.attempt
+        if attempt is not None and change.name is Effect.ACCEPT:
+            steady = self._tools.steady()
+            self._boots[attempt.label] = _Boot(Seen(steady), ends_at=steady + _given(attempt))
+        elif attempt is not None and attempt.is_closed:
+            self._boots.pop(attempt.label, None)
 
     def has_failed(self, attempt: Attempt) -> bool:
         """Whether the attempt has failed, and its row does not say so yet."""
@@ -123,7 +131,10 @@ class Verifier:
         return max(min(pause, boot.ends_at - self._tools.steady()), _SHORTEST_PAUSE)
 
     def _begun(self, attempt: Attempt) -> _Boot:
-        """From here on nothing that the wall clock does makes the time longer or shorter."""
+        """What another process has accepted has the time that the wall clock leaves.
+
+        From here on nothing that it does makes that longer or shorter.
+        """
         now, steady = self._tools.now(), self._tools.steady()
         return _Boot(Seen(steady), ends_at=steady + ((attempt.deadline_at or now) - now))
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from broker.decide.jumps import Jump
 from broker.decide.meter import moved
 from broker.effects import Effect
-from broker.errors import StoreFailed
+from broker.errors import StoreUnwritable
 from broker.model import Attempt, Change, Session
 from broker.store import Store
 from broker.usecases.journal import Journal
@@ -86,14 +88,31 @@ async def test_nothing_is_decided_by_two_clocks(store: Store) -> None:
     assert (NOW + HOUR, NOW + 2 * HOUR) == (written.begins_at, written.ends_at)
 
 
-async def test_what_could_not_be_written_is_followed_later(tmp_path: Path) -> None:
-    """And nothing is decided before."""
-    async with opened(tmp_path) as store:
-        of, told = await metered(store), Told()
-        journal = Journal(store, meters=[told])
+async def test_meters_that_cannot_follow_at_once_follow_before_anything_is_decided(
+    store: Store, tmp_path: Path
+) -> None:
+    """A database that takes nothing takes no change either."""
+    of = await metered(store)
+    journal = Journal(store)
     journal.clock_jumped(SET, NOW)
-    with suppress(StoreFailed):
-        await journal.follow_clock()
-    with pytest.raises(StoreFailed):
-        await journal.apply(of.id, lambda s, _: Change(Effect.EXTEND, s))
-    assert [] == told.by
+    await become_impatient(store)
+    with closing(sqlite3.connect(tmp_path / "broker.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for attempted in (journal.follow_clock(), journal.apply(of.id, nothing)):
+            with pytest.raises(StoreUnwritable):
+                await attempted
+    await journal.apply(of.id, nothing)
+    assert [moved(accrual(of), HOUR)] == await store.accruals()
+
+
+def nothing(_: Session, __: Attempt) -> None:
+    """Decides that nothing is to be written."""
+
+
+async def become_impatient(store: Store) -> None:
+    """Let the writer wait for no other process."""
+
+    def set_timeout(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+
+    await store._writer.run(Effect.SET_META, set_timeout)
