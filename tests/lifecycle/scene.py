@@ -69,6 +69,7 @@ async def look(world: World) -> Scene:
     """What is to be seen now."""
     assert world.broker is not None
     parts = world.broker.parts
+    await world.hear()
     return Scene(
         now=world.now,
         wall_now=world.time.now(),

@@ -16,6 +16,7 @@ from broker.model import Confidential, Session
 from broker.usecases.idempotency import UNKEYED, Keyed
 from broker.usecases.opened import Opened
 from tests.builders import a_request
+from tests.lifecycle.answers import Answers
 from tests.lifecycle.market import OFFERS, AccountOwner, LyingMarket, Whims
 from tests.simulated import Simulated, SimulatedTime, simulated_broker
 from tests.simulated.dooms import Died, Doom, let_reign
@@ -55,6 +56,8 @@ class Deeds:
     """How far the wall clock was set, in all."""
     disturbed: list[tuple[datetime, datetime]] = field(default_factory=list)
     """When something was wrong, or its consequences could last."""
+    orphans: dict[str, datetime] = field(default_factory=dict)
+    """Machine -> when a broker last called it an orphan, by its clock."""
     accidents: list[str] = field(default_factory=list)
     """What brokers called unforeseen while they lived."""
 
@@ -75,7 +78,8 @@ class World:
     def __init__(self, time: SimulatedTime, folder: Path, *, drift: str, **whims: Any) -> None:
         self.time = time
         self.folder = folder
-        self.whims = Whims(**whims)
+        self.answers = Answers(ahead=[(time.true_now(), timedelta())])
+        self.whims = Whims(time, answers=self.answers, **whims)
         self.deeds = Deeds()
         self.account = AccountOwner(folder, time.true_now)
         self.calm_since = time.true_now()
@@ -87,6 +91,7 @@ class World:
         self._listener = _Listener(self)
         self._began_at = time.true_now()
         self._was_calm = True
+        self._heard = 0
         logging.getLogger("broker").addHandler(self._listener)
 
     @property
@@ -134,6 +139,8 @@ class World:
             await asyncio.gather(*self.requests, self._life, return_exceptions=True)
         self.broker = self._life = None
         self.requests.clear()
+        # Whoever comes next has not heard the truth before.
+        self.whims.denials = 0
         self.doom.revive()
 
     async def ensure(self, downtime: timedelta) -> None:
@@ -148,19 +155,34 @@ class World:
         """As at SIGTERM."""
         await self.bury()
 
+    def jump(self, span: timedelta) -> None:
+        """Somebody sets the clock."""
+        self.time.jump(seconds=span.total_seconds())
+        self.deeds.jumped += abs(span)
+        self.answers.ahead.append((self.now, self.time.now() - self.now))
+
     def disturb(self) -> None:
         """Something has been wrong in this step."""
         self._was_calm = False
 
     def step_begins(self) -> None:
-        """Whatever is wrong now may do harm until the end of the step."""
+        """What goes wrong from now on may do harm until the end of the step."""
         self._began_at = self.now
-        self._was_calm = not self.whims.is_any
+        self._was_calm = True
+        self.whims.faults.have_struck = False
 
     def step_ends(self) -> None:
-        if not self._was_calm or self.whims.is_any:
+        if not self._was_calm or self.whims.faults.have_struck:
             self.calm_since = self.now
             self.deeds.disturbed.append((self._began_at, self.now + LONGEST_DELAY))
+
+    async def hear(self) -> None:
+        """Take note of what was called an orphan."""
+        assert self.broker is not None
+        for event in await self.broker.parts.tools.store.events(after=self._heard):
+            self._heard = event.id or self._heard
+            if event.type == "orphan.detected":
+                self.deeds.orphans[event.data["instance_id"]] = event.created_at
 
     async def pass_by(self, span: timedelta) -> None:
         """Let time pass, or until the broker is dead."""
