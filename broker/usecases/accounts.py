@@ -17,7 +17,7 @@ from broker.decide.ownership import Machines, Owned, count_machines, judge_owner
 from broker.errors import NotFound, ProviderUnavailable
 from broker.model import LIVE, Event, Holder
 from broker.store import Store
-from broker.usecases.doors import Door, Health, ProviderState
+from broker.usecases.doors import Door, Health
 from broker.usecases.feed import Coverage
 from broker.usecases.fleet import Listing
 from broker.usecases.launch import Tools
@@ -80,7 +80,7 @@ class Accounts:
 
     async def stranded(self) -> list[str]:
         """The providers with sessions that nothing can be done for, and why: a sentence each."""
-        doors = [door for door in self._tools.doors.values() if _is_shut(door)]
+        doors = [door for door in self._tools.doors.values() if door.is_shut]
         live = await live_sessions(self._tools.store) if doors else Counter[str]()
         return [_stranded(door, live[door.name]) for door in doors if live[door.name]]
 
@@ -165,13 +165,6 @@ async def live_sessions(store: Store) -> Counter[str]:
     for (provider, status), count in (await store.counts()).items():
         live[provider] += count if status in LIVE else 0
     return live
-
-
-def _is_shut(door: Door) -> bool:
-    """Whether the marketplace takes no word of ours: without credentials, or with wrong ones."""
-    if door.drain is not None and not door.drain.is_reachable:
-        return True
-    return door.health.state is ProviderState.NEEDS_SETUP
 
 
 def _stranded(door: Door, sessions: int) -> str:

@@ -60,6 +60,9 @@ adapter bounds each request of its own."""
 _TRIED_OFTEN = {Effect.LIST_OFFERS, Effect.LIST_INSTANCES}
 """The operations every provider is asked for all the time; both failing means that it is down."""
 
+_LOOKED_AFTER_BY = (Effect.LIST_INSTANCES, Effect.GET, Effect.DESTROY)
+"""What is needed to bring about an end and to prove it."""
+
 _NO_FAULT_OF_THE_PROVIDER = (NotFound, OfferGone)
 
 
@@ -149,6 +152,14 @@ class Door:
             return Health(ProviderState.NEEDS_SETUP, reasons)
         is_down = self._failing.keys() >= _TRIED_OFTEN
         return Health(ProviderState.DOWN if is_down else ProviderState.DEGRADED, reasons)
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether nothing can be ended there: without credentials, or with wrong ones."""
+        if self.drain is not None and not self.drain.is_reachable:
+            return True
+        failures = (self._failing.get(operation) for operation in _LOOKED_AFTER_BY)
+        return any(isinstance(one[1], Unauthorized) for one in failures if one is not None)
 
     async def list_offers(self) -> OfferList:
         """As the provider's; none where it drains."""

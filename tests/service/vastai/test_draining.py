@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.service.conftest import Broker, Serve
 from tests.service.scenarios import ended, running
-from tests.service.vastai.asking import calls_of
+from tests.service.vastai.asking import FOR_EVER, calls_of
 from tests.service.vastai.conftest import ServeVastai
-from tests.vast_wire import Operation, VastWire
+from tests.vast_wire import Misfortune, Operation, VastWire, Word
 from tests.waiting import eventually
 
 
@@ -78,6 +80,27 @@ async def test_an_account_that_refuses_the_key_of_its_sessions_is_told_at_once(
         (told,) = await eventually(troubles)
         assert told.startswith("vastai refuses our credentials, and 1 session cannot be ended")
     async with serve_vastai() as broker:
+        await broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
+        assert "stopped" == (await ended(broker, session["id"]))["status"]
+    assert [] == wire.instances()
+
+
+@pytest.mark.parametrize("operation", [Operation.USER, Operation.TEMPLATES])
+async def test_a_refusal_that_keeps_nothing_from_ending_is_no_alarm(
+    serve_vastai: ServeVastai, wire: VastWire, operation: Operation
+) -> None:
+    """A key may lack a permission that no end needs: the account says so, health does not."""
+    async with serve_vastai() as broker:
+        session = await running(broker, gpu_type=None)
+        wire.misfortunes.add(Misfortune(Word.BAD_KEY, operation, times=FOR_EVER))
+
+        async def needs_setup() -> bool:
+            await broker.call("GET", "/api/v1/templates")
+            return "needs_setup" == (await the_account(broker))["state"]
+
+        await eventually(needs_setup)
+        _, health = await broker.call("GET", "/health")
+        assert "ok" == health["status"]
         await broker.call("DELETE", f"/api/v1/sessions/{session['id']}")
         assert "stopped" == (await ended(broker, session["id"]))["status"]
     assert [] == wire.instances()
