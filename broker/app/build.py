@@ -43,7 +43,7 @@ from broker.usecases.managed import ManagedAccess
 from broker.usecases.opening import Opening
 from broker.usecases.rekey import Rekeying
 from broker.usecases.repeating import Repeating
-from broker.usecases.restoring import require_taken_up, take_up_copy
+from broker.usecases.restoring import require_taken_up
 from broker.usecases.rules import Keyring, Rules
 from broker.usecases.sessions import Sessions
 from broker.usecases.teardown import Teardown
@@ -102,7 +102,7 @@ async def built(
         key = sealing_key(settings.data_dir)
         store = await Store.open(settings.database.url, key=key, now=now)
         stack.push_async_callback(store.close)
-        deployment = await _taken_up(settings, store, now(), is_passing=is_passing)
+        deployment = await _identified(settings, store, is_passing=is_passing)
         part = deployment_part(deployment.id)
         clock = Clock(now, asyncio.get_running_loop().time)
         # Adapters may ask for the time in other threads; the clock tells of jumps in this one.
@@ -135,20 +135,16 @@ async def built(
             watchdogs=Watchdogs(tools, access),
             accounts=Accounts(tools, CONSOLES),
             idle=IdleWatch(tools, workers, access),
-            sweeper=Sweeper(tools, workers, await _policy(settings, store, part), metrics),
+            sweeper=Sweeper(tools, workers, await _policy(settings, store, part, now()), metrics),
         )
 
 
-async def _taken_up(
-    settings: Settings, store: Store, now: datetime, *, is_passing: bool
-) -> Deployment:
-    """Whose the database is, which is fit for today. Raises StartupError as `built` does."""
+async def _identified(settings: Settings, store: Store, *, is_passing: bool) -> Deployment:
+    """Whose the database is. Raises StartupError as `built` does."""
     lifecycle = settings.lifecycle
     try:
         if is_passing:
             await require_taken_up(store)
-        else:
-            await take_up_copy(store, grace=lifecycle.orphan_grace_period, now=now)
         return await ensure_deployment(store, settings.data_dir, lifecycle.deployment_id)
     except StoreUnwritable as error:
         message = f"{settings.database_path}: {error} Mend that, and start the broker again."
@@ -247,16 +243,21 @@ def _rules(settings: Settings, deployment: str) -> Rules:
     )
 
 
-async def _policy(settings: Settings, store: Store, deployment: str) -> Policy:
+async def _policy(settings: Settings, store: Store, deployment: str, now: datetime) -> Policy:
     lifecycle = settings.lifecycle
-    created_at = await store.meta("created_at")
     return Policy(
         deployment=deployment,
         orphan_grace=lifecycle.orphan_grace_period,
         orphan_grace_is_explicit=lifecycle.orphan_grace_is_explicit,
         reconciliation_interval=lifecycle.reconciliation_interval,
         lost_after=lifecycle.lost_after,
-        database_created_at=datetime.fromisoformat(created_at)
-        if created_at
-        else datetime.min.replace(tzinfo=UTC),
+        complete_since=await _complete_since(store, now),
     )
+
+
+async def _complete_since(store: Store, now: datetime) -> datetime:
+    """Since when the database knows of everything that was rented: not of what a copy missed."""
+    restored_at, created_at = await store.restored_at(now), await store.meta("created_at")
+    if restored_at is not None:
+        return restored_at
+    return datetime.fromisoformat(created_at) if created_at else datetime.min.replace(tzinfo=UTC)

@@ -22,6 +22,7 @@ from broker.decide.pauses import growing
 from broker.errors import StartupError, StoreUnwritable
 from broker.logs import configure_logging, redact
 from broker.store.lock import DatabaseLock, LockHeld
+from broker.usecases.restoring import take_up_copy
 from providers.label import parse_label
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,8 @@ class Daemon:
     async def _take_up(self) -> None:
         """What a process before this one has left; may be done again."""
         parts = self._parts
+        grace = parts.settings.lifecycle.orphan_grace_period
+        await take_up_copy(parts.tools.store, grace=grace, now=parts.tools.now())
         await parts.tools.inventory.load()
         await parts.tools.funds.load()
         if self._reading is None:

@@ -98,7 +98,8 @@ class Policy:
     orphan_grace_is_explicit: bool
     reconciliation_interval: timedelta
     lost_after: timedelta
-    database_created_at: datetime
+    complete_since: datetime
+    """Since when the database knows of everything that was rented: its making, or restoring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,16 +239,17 @@ def _sentence(
 ) -> _Sentence:
     tombstone = holder.tombstones.get(label.attempt) if holder is not None else None
     if tombstone is not None and now < tombstone:
-        return _Sentence("It appeared after the reply to its creation was lost.", since, 1)
+        return _Sentence("It appeared when it was looked for no more.", since, 1)
     graced_until = since + policy.orphan_grace
-    if holder is None and not policy.orphan_grace_is_explicit and _is_older(instance, policy):
-        why = "It is older than the database, and the deadline on its label is over."
+    is_known = holder is not None and label.attempt <= holder.attempt
+    if not is_known and not policy.orphan_grace_is_explicit and _is_older(instance, policy):
+        why = "It is older than what the database knows, and the deadline on its label is over."
         return _Sentence(why, max(graced_until, steady + (label.deadline - now)))
     return _Sentence("It has our label, and no live session holds it.", graced_until)
 
 
 def _is_older(instance: Instance, policy: Policy) -> bool:
-    return instance.created_at is None or instance.created_at < policy.database_created_at
+    return instance.created_at is None or instance.created_at < policy.complete_since
 
 
 def _should_be_listed(watch: Watch, listed_at: datetime, settle: timedelta, now: datetime) -> bool:

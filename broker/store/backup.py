@@ -156,11 +156,11 @@ def _changed_at(path: Path) -> datetime:
 def _keep_aside(database: Path, now: datetime) -> Path:
     """Give the database a second name, under which it stays; its log may not meet another one."""
     kept = database.with_name(f"{database.stem}-replaced-{now:%Y%m%dT%H%M%SZ}{database.suffix}")
+    os.link(database, kept)
     _fold(database, now)
     for suffix in ("-shm", "-wal"):
         if beside(database, suffix).exists():
             beside(database, suffix).rename(beside(kept, suffix))
-    os.link(database, kept)
     return kept
 
 

@@ -293,6 +293,9 @@ class Teardown:
                 destroy_asked_at=attempt.destroy_asked_at or self._dated(seen.asked_at),
                 destroy_accepted_at=self._dated(seen.unwritten_at) or attempt.destroy_accepted_at,
             )
+            if not seen.is_known and attempt.verified_at is None:
+                # It was made, and nobody ever saw it: it may still appear.
+                known = replace(known, tombstone_until=tools.now() + moves.TOMBSTONE)
             is_written = is_stopped and seen.unwritten_at is None
             first = replace(proof.first, at=tools.clock.dated(proof.first.steadily_at))
             shown = replace(proof, first=first)

@@ -13,13 +13,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from broker.app.backups import back_up, restore
 from broker.app.build import Parts, built
 from broker.app.daemon import Daemon
 from broker.clock import utcnow
 from broker.effects import Effect
-from broker.errors import StartupError
-from broker.model import Change
-from broker.store.backup import copy_database, put_in_place
+from broker.model import Change, Status
 from broker.usecases import workers
 from tests.service.conftest import Broker, Serve, eventually
 from tests.service.scenarios import (
@@ -33,7 +32,6 @@ from tests.service.scenarios import (
 )
 from tests.service.store_examples import add
 from tests.service.store_examples import session as session_of
-from tests.service.test_store_opening import no_file_can_grow
 
 GAUGE = "gpu_database_unwritable"
 UNHURRIED = {"lifecycle__check_interval": "1h", "lifecycle__reconciliation_interval": "1h"}
@@ -76,6 +74,16 @@ async def is_well(broker: Broker) -> bool:
     """Whether the broker says so."""
     status, body = await broker.call("GET", "/health")
     return (status, body["status"]) == (200, "ok")
+
+
+async def has_said_why(daemon: Daemon) -> bool:
+    """Whether the broker says that it cannot write."""
+    return any("cannot be written" in trouble for trouble in daemon.troubles)
+
+
+async def is_ready(daemon: Daemon) -> bool:
+    """Whether the broker takes sessions."""
+    return daemon.is_ready
 
 
 async def test_a_due_end_is_carried_out_though_it_cannot_be_written(
@@ -230,20 +238,24 @@ async def test_whoever_asks_is_told_that_nothing_can_be_written(
     assert 200 == (await broker.call("DELETE", path))[0]
 
 
-async def test_a_start_that_cannot_even_take_up_its_database_says_so(
-    tmp_path: Path, serve: Serve
-) -> None:
-    """Exit code 2 and a sentence: nothing was begun."""
-    async with serve() as broker:
-        settings = broker.parts.settings
-        for n in range(60):
-            await add(broker.parts.tools.store, session_of(n))
+async def test_a_copy_that_cannot_be_written_ends_nothing(serve: Serve, tmp_path: Path) -> None:
+    """Before its leases got their time, none of them is over: the start waits, and says why."""
     copy = tmp_path / "copy.db"
-    copy_database(tmp_path / "broker.db", copy, utcnow())
-    put_in_place(copy, tmp_path / "broker.db", utcnow())
-    with no_file_can_grow(beyond=40_000), pytest.raises(StartupError, match="cannot be written"):
-        async with built(settings, utcnow):
-            pass
+    async with serve(**UNHURRIED, lifecycle__orphan_grace_period="1h") as broker:
+        session = await running(broker)
+        await ends_soon(broker, session["id"])
+        back_up(broker.parts.settings, copy)
+    restore(broker.parts.settings, copy)
+    async with built(broker.parts.settings, utcnow) as parts:
+        daemon = Daemon(parts)
+        async with unwritable(parts, tmp_path):
+            daemon.start()
+            await eventually(lambda: has_said_why(daemon))
+            assert 1 == len(await parts.providers["simulator"].list_instances())
+        await eventually(lambda: is_ready(daemon))
+        row, _ = await parts.tools.journal.read(session["id"])
+        assert Status.RUNNING is row.status
+        await daemon.stop()
 
 
 async def test_a_start_waits_for_a_database_that_cannot_be_written(
@@ -261,17 +273,11 @@ async def test_a_start_waits_for_a_database_that_cannot_be_written(
             alive = await parts.providers["simulator"].list_instances()
             return [orphan] == [one.id for one in alive]
 
-        async def has_said_why() -> bool:
-            return any("cannot be written" in trouble for trouble in daemon.troubles)
-
-        async def is_ready() -> bool:
-            return daemon.is_ready
-
         async with unwritable(parts, tmp_path):
             daemon.start()
             await eventually(is_without_its_machine)
-            await eventually(has_said_why)
+            await eventually(lambda: has_said_why(daemon))
             assert not daemon.is_ready
-        await eventually(is_ready)
+        await eventually(lambda: is_ready(daemon))
         assert [] == daemon.troubles
         await daemon.stop()

@@ -45,7 +45,7 @@ POLICY = Policy(
     orphan_grace_is_explicit=False,
     reconciliation_interval=timedelta(minutes=1),
     lost_after=timedelta(minutes=2),
-    database_created_at=NOW - timedelta(days=1),
+    complete_since=NOW - timedelta(days=1),
 )
 _NOTHING = Memory()
 
@@ -160,6 +160,18 @@ def test_an_orphan_that_is_older_than_the_database_lives_until_its_label_says() 
     assert 1 == len(compare([old], sightings=[sighting], policy=policy).actions)
 
 
+def test_a_restored_database_does_not_know_of_later_attempts() -> None:
+    """What was rented since the copy may be in use, whether its session is in the copy or not."""
+    policy = replace(POLICY, complete_since=NOW + HOUR)
+    later = [a_holder(is_closed=True), a_holder(attempt=2, is_closed=True)]
+    machine = an_instance(label=a_label(attempt=2))
+
+    seen = [a_sighting(count=9)]
+    assert () == compare([machine], sightings=seen, policy=policy).actions
+    assert () == compare([machine], sightings=seen, policy=policy, holders=later[:1]).actions
+    assert 1 == len(compare([machine], sightings=seen, policy=policy, holders=later[1:]).actions)
+
+
 def test_the_machine_of_a_finished_session_is_an_orphan() -> None:
     """What appears after the end of its session is destroyed like any orphan."""
     for status in FINAL:
@@ -227,7 +239,7 @@ def test_machines_of_others_are_never_touched() -> None:
     verdicts = compare(theirs, sightings=[a_sighting(count=9)])
 
     assert ((), ()) == (verdicts.actions, verdicts.sightings)
-    assert Machines(0, 0, 5) == count_machines(theirs, {}, DEPLOYMENT)
+    assert Machines(0, 0, foreign=5, unreadable=1) == count_machines(theirs, {}, DEPLOYMENT)
 
 
 def test_a_ghost_needs_two_lists_without_its_machine() -> None:

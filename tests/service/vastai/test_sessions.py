@@ -77,6 +77,23 @@ async def test_a_machine_that_is_not_listed_yet_is_not_called_gone(
         assert contract.is_gone(utcnow())
 
 
+async def test_a_machine_that_nobody_ever_saw_is_destroyed_at_sight(
+    serve_vastai: ServeVastai, wire: VastWire
+) -> None:
+    """It stayed away for so long that its session is over: no grace lets it live when it comes."""
+    wire.misfortunes.add(Misfortune(Word.APPEARS_LATE, delay=timedelta(seconds=4)))
+    async with serve_vastai(lifecycle__orphan_grace_period="1h") as broker:
+        _, body = await rent(broker)
+        await broker.call("DELETE", f"/api/v1/sessions/{body['session']['id']}")
+        await ended(broker, body["session"]["id"])
+        (contract,) = wire.fleet.contracts.values()
+
+        async def is_gone() -> bool:
+            return contract.is_gone(utcnow())
+
+        await eventually(is_gone)
+
+
 async def test_an_account_without_credit_rents_nothing(
     serve_vastai: ServeVastai, wire: VastWire
 ) -> None:
