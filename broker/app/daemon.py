@@ -86,7 +86,7 @@ class Daemon:
         _warn_of_real_money(parts)
         if parts.deployment.is_new:
             _warn_of_predecessors(parts)
-        await self._timers.start()
+        self._timers.start()
         gc.freeze()
         self._is_ready = parts.opening.is_open = True
         log.info("Ready.")

@@ -63,7 +63,7 @@ class Timers:
         self._armed_for: datetime | None = None
         self._swept_at = 0.0
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin, and be told of every change of a lease."""
         lifecycle = self._parts.settings.lifecycle
         self._every(lifecycle.check_interval, "sweep", self._sweep)
@@ -84,7 +84,7 @@ class Timers:
         self._glance()
         self._scheduler.start()
         self._swept_at = _monotonic()
-        await self._arm_next()
+        self._begin(_DUE, self._reap, at_once=_REAPS_AT_ONCE)
 
     def _read_markets(self) -> None:
         """Each by a timer of its own: a market that is slow holds up no other."""
@@ -184,8 +184,13 @@ class Timers:
         self._begin(_DUE, self._reap, at_once=_REAPS_AT_ONCE)
 
     async def _reap(self) -> None:
-        await self._parts.sweeper.reap()
-        await self._arm_next()
+        """Whatever goes wrong, another one comes soon."""
+        try:
+            await self._parts.sweeper.reap()
+            await self._arm_next()
+        except Exception:
+            self._arm(self._parts.tools.now() + _BETWEEN_REAPS)
+            raise
 
     async def _arm_next(self) -> None:
         """What is over already was just reaped, without success: it is tried again soon."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -170,3 +172,30 @@ def test_a_broker_that_was_down_destroys_what_is_over_when_it_starts(
     session = time.run(rent())
     time.run(time.pass_by(hours=2))
     time.run(start(session))
+
+
+def rename_table(folder: Path, before: str, after: str) -> None:
+    """What reads or writes the table under its old name fails."""
+    with closing(sqlite3.connect(folder / "broker.db")) as database:
+        database.execute(f"ALTER TABLE {before} RENAME TO {after}")
+
+
+def test_a_read_that_fails_when_an_end_is_due_delays_it_by_a_moment(
+    time: SimulatedTime, tmp_path: Path
+) -> None:
+    """The alarm rings again, and does not leave the end to the next sweep."""
+
+    async def live() -> None:
+        async with simulated_broker(time, tmp_path, lifecycle__check_interval="3h") as broker:
+            session = await broker.running()
+            rename_table(tmp_path, "sessions", "hidden")
+            await time.pass_by(hours=1, minutes=5)
+            rename_table(tmp_path, "hidden", "sessions")
+            readable_at = time.now()
+            assert 1 == len(await broker.alive())
+            await broker.until(session.id, Status.STOPPED)
+            (bill,) = await broker.bills()
+            assert bill.ends_at is not None
+            assert bill.ends_at - readable_at <= REACTION
+
+    time.run(live())
