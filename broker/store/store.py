@@ -229,12 +229,13 @@ class Store:
         return held
 
     async def events(
-        self, *, session_id: str | None = None, after: int = 0, limit: int = 1000
+        self, *, session_id: str | None = None, after: int = 0, limit: int | None = None
     ) -> list[Event]:
         """Events with an id above `after`, in the order in which they were committed."""
         given = _given(session_id=session_id, after=after)
         query = queries.events_where(frozenset(given))
-        return await self._reader.fetch(query, **given, limit=limit)
+        most = queries.NO_LIMIT if limit is None else limit
+        return await self._reader.fetch(query, **given, limit=most)
 
     async def sessions_with_watchdog(self) -> list[Session]:
         """The sessions still wanted whose machines end themselves."""

@@ -60,6 +60,16 @@ async def test_events_come_in_the_order_of_their_commits(store: Store) -> None:
     assert events[1:3] == await store.events(session_id=of.id, limit=2)
 
 
+async def test_a_session_tells_all_its_events_however_many(store: Store) -> None:
+    """The last ones say how it ended."""
+    of = await add(store, session(1))
+    many = tuple(Event(str(n), NOW, of.id) for n in range(1_500))
+    await store.commit(Change("change", of, events=many))
+
+    events = await store.events(session_id=of.id)
+    assert ["session.created", *map(str, range(1_500))] == [event.type for event in events]
+
+
 async def test_an_event_may_name_a_session_that_is_not_recorded(store: Store) -> None:
     """An orphan's label does."""
     event = await store.add_event(Event("orphan.seen", NOW, "sess-unknown"))
