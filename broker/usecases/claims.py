@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from broker.decide.offers import Listed
 from broker.decide.view import machine_of
@@ -16,6 +16,12 @@ class _Claim:
     offer: Offer
     confirmed_at: datetime | None = None
     """When the provider had accepted the creation, or called the offer gone."""
+    set_by: timedelta = timedelta()
+    """How far the clock was set since then."""
+
+    def is_shown_by(self, begun_at: datetime) -> bool:
+        """Whether a reading that began then knows what was confirmed."""
+        return self.confirmed_at is not None and self.confirmed_at + self.set_by < begun_at
 
 
 class Claims:
@@ -42,7 +48,7 @@ class Claims:
     def confirm(self, offer: Offer, at: datetime) -> None:
         """From `at` on the marketplace knows: the next reading that begins later decides."""
         if (claim := self._by_offer.get(offer.id)) is not None:
-            claim.confirmed_at = at
+            claim.confirmed_at, claim.set_by = at, timedelta()
 
     def release(self, offer: Offer) -> None:
         """Give an offer back, if it is taken: nothing of ours is on it."""
@@ -60,12 +66,15 @@ class Claims:
         seen = [
             offer_id
             for offer_id, claim in self._by_offer.items()
-            if claim.offer.provider == provider
-            and claim.confirmed_at is not None
-            and claim.confirmed_at < begun_at
+            if claim.offer.provider == provider and claim.is_shown_by(begun_at)
         ]
         for offer_id in seen:
             self._drop(offer_id)
+
+    def clock_set(self, by: timedelta) -> None:
+        """Readings go by the clock as it is from now on."""
+        for claim in self._by_offer.values():
+            claim.set_by += by
 
     def is_taken(self, listed: Listed) -> bool:
         """Whether an offer or its machine is taken."""

@@ -127,6 +127,7 @@ class Inventory:
         """A clock tells of every jump."""
         for feed in self._feeds.values():
             feed.clock_jumped(jump.set_by)
+        self._claims.clock_set(jump.set_by)
 
     async def ready(self, provider: str | None = None) -> None:
         """Wait for the first readings, a few seconds at most after the first such wait.

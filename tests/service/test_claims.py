@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from broker.decide.funds import Purse
+from broker.decide.jumps import Jump
 from broker.effects import Effect
 from broker.errors import InsufficientFunds
 from broker.model import Change, Confidential, Criteria, Reason
@@ -63,6 +65,21 @@ async def test_an_offer_is_free_again_when_its_machine_is_gone(store: Store, clo
     inventory.confirm(ONE, accepted_at + minutes(1))
     inventory.vacate(ONE, accepted_at)
     assert not inventory.claim(ONE)
+
+
+async def test_a_clock_that_is_set_back_hides_no_offer(store: Store, clock: Clock) -> None:
+    """The next reading decides, whatever the clock shows by then."""
+    inventory = await read(store, clock, ONE)
+    assert inventory.claim(ONE)
+    inventory.confirm(ONE, clock())
+    clock.pass_by(hours=-3)
+    back = timedelta(hours=-3)
+    inventory.clock_jumped(Jump(back, set_by=back), clock())
+    assert [] == ids(inventory)
+    clock.pass_by(minutes=1)
+    await inventory.refresh_all()
+
+    assert ["cloud-1"] == ids(inventory)
 
 
 async def test_a_taken_offer_is_not_listed_and_cannot_be_taken_again(
