@@ -73,14 +73,17 @@ class Commitment:
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """An account's credit, and how much of it live sessions need until their ends. USD."""
+    """An account's credit, and what of it nothing new may be rented for. USD."""
 
     credit: Decimal
     committed: Decimal = Decimal(0)
+    """What live sessions need until their ends."""
+    floor: Decimal = Decimal(0)
+    """What stays in the account."""
 
     def pays(self, cost: Decimal) -> bool:
-        """Whether the credit is enough for `cost` beside what live sessions need."""
-        return self.committed + cost <= self.credit
+        """Whether the credit is enough for `cost` beside all that."""
+        return self.committed + cost <= self.credit - self.floor
 
 
 def commitment_of(session: Session) -> Commitment | None:
@@ -114,7 +117,7 @@ def purse_of(
         for commitment in commitments
         if commitment.provider == provider
     )
-    return Purse(credit.amount - floor, sum(costs, Decimal(0)))
+    return Purse(credit.amount, sum(costs, Decimal(0)), floor)
 
 
 def reservation_cost(offer: Offer, disk_gb: int, reservation: timedelta) -> Decimal:
@@ -129,10 +132,12 @@ def check_purse(purse: Purse | None, provider: str, what: str, cost: Decimal) ->
     """
     if purse is None or purse.pays(cost):
         return
+    floor = f", of which {_dollars(purse.floor)} must stay there" if purse.floor else ""
     held = f", and live sessions need {_dollars(purse.committed)} of it until their ends"
     raise InsufficientFunds(
-        f"The credit at {provider} is {_dollars(purse.credit)}{held if purse.committed else ''}; "
-        f"{what} costs {_dollars(cost)}. Pay in, or ask for less."
+        f"The credit at {provider} is {_dollars(purse.credit)}{floor}"
+        f"{held if purse.committed else ''}; {what} costs {_dollars(cost)}. "
+        "Pay in, or ask for less."
     )
 
 

@@ -100,6 +100,7 @@ def test_a_reservation_costs_its_hours_with_the_disk_asked_for() -> None:
             Purse(Decimal(-1), committed=Decimal("0.123456")),
             "is -$1.00, and live sessions need $0.123456 of it until their ends; ",
         ),
+        (Purse(Decimal("6.5"), floor=Decimal(5)), "is $6.50, of which $5.00 must stay there; "),
     ],
 )
 def test_a_refusal_tells_the_figures(purse: Purse, figures: str) -> None:
