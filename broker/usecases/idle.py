@@ -52,6 +52,7 @@ class IdleWatch:
         self._states.clear()
         self._next_probe.clear()
         self._reported.clear()
+        self._kept.clear()
 
     async def probe(self, watches: list[Watch]) -> None:
         """Take a reading of every machine whose turn it is."""

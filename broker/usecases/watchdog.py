@@ -56,7 +56,10 @@ class Watchdogs:
     async def _tell(self, session_id: str) -> None:
         session, attempt = await self._tools.journal.read(session_id)
         endpoint = session.access.ssh
-        if endpoint is None or not has_watchdog(session):
+        if not has_watchdog(session):
+            self._sessions.pop(session_id, None)
+            return
+        if endpoint is None:
             return
         deadline = deadline_of(session)
         try:
@@ -70,9 +73,14 @@ class Watchdogs:
             return
         await self._note_success(session, written, deadline)
 
+    def _remember(self, session: Session, told: Told) -> None:
+        """Unless the session has ended meanwhile."""
+        if session.id in self._sessions:
+            self._told[session.id] = told
+
     async def _note_success(self, session: Session, written: Written, deadline: datetime) -> None:
         now = self._tools.now()
-        self._told[session.id] = Told(deadline, tried_at=self._tools.steady())
+        self._remember(session, Told(deadline, tried_at=self._tools.steady()))
         if written.before != deadline:
             await self._tools.journal.apply(
                 session.id,
@@ -87,7 +95,7 @@ class Watchdogs:
         """Remember it, and shout now and then: the machine would end itself too early."""
         now, told = self._tools.now(), self._told.get(session.id, Told())
         failures = told.failures + 1
-        self._told[session.id] = Told(told.deadline, failures, self._tools.steady())
+        self._remember(session, Told(told.deadline, failures, self._tools.steady()))
         if not is_news(failures):
             return
         detail = (
