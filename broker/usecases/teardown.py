@@ -193,7 +193,7 @@ class Teardown:
     async def _ask(self, session: Session, attempt: Attempt, effort: Effort, seen: _Seen) -> bool:
         """Ask the provider once; whether it accepts."""
         asked = self._lookup()
-        if attempt.destroy_asked_at is None or seen.is_up:
+        if seen.is_billed or seen.is_up:
             is_first = not seen.is_asked_in_truth
             dated = partial(self._tools.clock.dated, asked.steadily_at)
             await self._note(session, lambda s, a: moves.ask_to_destroy(s, a, dated(), is_first))
@@ -207,6 +207,9 @@ class Teardown:
         except ProviderError as error:
             if not isinstance(error, _WITHOUT_EFFECT):
                 seen.call(self._tools.steady())
+            elif seen.called_at is None:
+                seen.is_billed = True
+                await self._note(session, run_on)
             await self._shout(session, attempt, effort.tries, str(error))
             return False
         seen.call(self._tools.steady())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from broker.decide.money import cost
 from broker.effects import Effect
 from broker.model import Session, Status
+from providers.errors import Unauthorized
 from tests.simulated import Simulated, SimulatedTime, simulated_broker
 
 
@@ -68,6 +70,34 @@ def test_a_machine_that_no_call_ends_is_billed_on(
             broker.market.faults.clear()
             over = await broker.until(session.id, Status.STOPPED)
             await assert_billed_truly(broker, over)
+
+    time.run(story())
+
+
+def test_a_machine_that_nobody_may_destroy_is_billed_on(
+    time: SimulatedTime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refused call destroys nothing: the meter stops when the owner has destroyed it by hand."""
+
+    async def refuse(*_: object) -> NoReturn:
+        raise Unauthorized
+
+    async def story() -> None:
+        async with simulated_broker(time, tmp_path) as broker:
+            session = await broker.running()
+            with monkeypatch.context() as revoked:
+                for call in ("list_instances", "get", "destroy"):
+                    revoked.setattr(broker.market, call, refuse)
+                await time.pass_by(seconds=1)
+                await broker.parts.sessions.done(session.id)
+                await time.pass_by(minutes=10)
+                await assert_billed_truly(broker, session)
+            await broker.market.destroy(session.instance_id or "")
+            over = await broker.until(session.id, Status.STOPPED)
+            (bill,) = await broker.bills()
+            (accrual,) = (await broker.parts.sessions.overview(session.id)).accruals
+            late = cost(accrual, time.now()) - bill.billed
+            assert 0 <= late <= bill.price_per_hour / 60, (over, late)
 
     time.run(story())
 
