@@ -1,9 +1,9 @@
 """A client that keeps connections busy, in a process of its own.
 
-`python -m bench.load PORT CONNECTIONS SECONDS` asks on every connection again as soon as it
-is answered, for one path after the other of the JSON list on its standard input, and prints
-what it saw as JSON. It reads of an answer no more than its length, so that it is never
-slower than what it asks.
+`python -m bench.load PORT CONNECTIONS SECONDS PAUSE` asks on every connection again as soon as
+it is answered, though no sooner than PAUSE seconds after it asked last, for one path after the
+other of the JSON list on its standard input, and prints what it saw as JSON. It reads of an
+answer no more than its length, so that it is never slower than what it asks.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import cycle
 from time import perf_counter
 
@@ -37,23 +38,33 @@ class Load:
         return len(self.latencies) / self.seconds
 
 
-def load(port: int, paths: Sequence[str], connections: int, seconds: float) -> Load:
+def load(
+    port: int, paths: Sequence[str], connections: int, seconds: float, pause: float = 0.0
+) -> Load:
     """Ask from another process, and wait for it."""
-    command = [sys.executable, "-m", "bench.load", str(port), str(connections), str(seconds)]
+    options = map(str, (port, connections, seconds, pause))
     client = subprocess.run(
-        command, input=json.dumps(paths).encode(), stdout=subprocess.PIPE, check=True
+        [sys.executable, "-m", "bench.load", *options],
+        input=json.dumps(paths).encode(),
+        stdout=subprocess.PIPE,
+        check=True,
     )
     return Load(**json.loads(client.stdout))
 
 
 class _Connection(asyncio.Protocol):
-    """One connection that always waits for one answer."""
+    """One connection that waits for one answer at a time."""
 
-    def __init__(self, requests: Iterator[bytes], until: float) -> None:
-        self.is_over = asyncio.get_running_loop().create_future()
+    def __init__(
+        self, requests: Iterator[bytes], begins_in: float, until: float, pause: float
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.is_over = self._loop.create_future()
         self.latencies: list[float] = []
         self._requests = requests
+        self._begins_in = begins_in
         self._until = until
+        self._pause = pause
         self._head = b""
         self._missing = 0
         self._asked_at = 0.0
@@ -61,7 +72,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._ask()
+        self._loop.call_later(self._begins_in, self._ask)
 
     def data_received(self, data: bytes) -> None:
         if self._missing:
@@ -95,24 +106,31 @@ class _Connection(asyncio.Protocol):
     def _answered(self) -> None:
         now = perf_counter()
         self.latencies.append(now - self._asked_at)
-        if now < self._until:
-            self._ask()
-        else:
+        rest = self._asked_at + self._pause - now
+        if now + max(rest, 0.0) >= self._until:
             self.is_over.set_result(None)
             self._transport.close()
+        elif rest > 0:
+            self._loop.call_later(rest, self._ask)
+        else:
+            self._ask()
 
 
-async def ask(port: int, paths: Sequence[str], connections: int, seconds: float) -> Load:
-    """Keep that many connections busy for that long."""
+async def ask(
+    port: int, paths: Sequence[str], connections: int, seconds: float, pause: float
+) -> Load:
+    """Keep that many connections busy for that long; where they pause, they take turns."""
     loop = asyncio.get_running_loop()
     head = f" HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"
     requests = cycle([f"GET {path}{head}".encode() for path in paths])
     begun = perf_counter()
     opened = [
         await loop.create_connection(
-            lambda: _Connection(requests, begun + seconds), "127.0.0.1", port
+            partial(_Connection, requests, turn * pause / connections, begun + seconds, pause),
+            "127.0.0.1",
+            port,
         )
-        for _ in range(connections)
+        for turn in range(connections)
     ]
     await asyncio.gather(*(connection.is_over for _, connection in opened))
     latencies = [latency for _, connection in opened for latency in connection.latencies]
@@ -120,6 +138,7 @@ async def ask(port: int, paths: Sequence[str], connections: int, seconds: float)
 
 
 if __name__ == "__main__":
-    _port, _connections, _seconds = sys.argv[1:]
-    _seen = asyncio.run(ask(int(_port), json.load(sys.stdin), int(_connections), float(_seconds)))
+    _port, _connections, *_times = sys.argv[1:]
+    _asking = ask(int(_port), json.load(sys.stdin), int(_connections), *map(float, _times))
+    _seen = asyncio.run(_asking)
     print(json.dumps(asdict(_seen)))
