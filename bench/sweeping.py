@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -91,5 +90,5 @@ async def _sweep(parts: Parts, *, with_lists: bool) -> Swept:
 async def _list(parts: Parts) -> float:
     (fleet,) = parts.tools.fleets.values()
     begun = perf_counter()
-    await fleet.recent(timedelta())
+    await fleet.fresh()
     return perf_counter() - begun

@@ -12,6 +12,9 @@ from broker.clock import Clock
 from broker.usecases.doors import Door
 from providers.base import Instance
 
+_REST_PER_MACHINE = timedelta(microseconds=500)
+"""After each list, for those who can wait: ten times what it takes to read a line of it."""
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -44,17 +47,35 @@ class Fleet:
 
     async def fresh(self) -> Listing:
         """A list that was asked for no sooner than this; raises ProviderError."""
-        return await self.recent(timedelta())
+        since = self._clock.steady()
+        while self.latest is None or self.latest.asked_steadily_at < since:
+            await self._next()
+        return self.latest
 
-    async def recent(self, age: timedelta) -> Listing:
-        """A list that is not older than `age`; raises ProviderError."""
+    async def recent(self, age: timedelta = timedelta()) -> Listing:
+        """A list that is not older than `age` at the call; raises ProviderError.
+
+        For those who look again and again: the larger the account, the rarer are its lists.
+        """
         since = self._clock.steady() - age
         while self.latest is None or self.latest.asked_steadily_at < since:
-            if self._running is None or self._running.done():
-                self._running = asyncio.create_task(self._list(), name=f"list-{self._door.name}")
-                self._running.add_done_callback(_look_at)
-            await asyncio.shield(self._running)
+            rest = self._rest()
+            await (asyncio.sleep(rest.total_seconds()) if rest > timedelta() else self._next())
         return self.latest
+
+    def _rest(self) -> timedelta:
+        """How long those who can wait leave the provider, and the interpreter, in peace."""
+        if self.latest is None:
+            return timedelta()
+        rests_for = len(self.latest.instances) * _REST_PER_MACHINE
+        return self.latest.asked_steadily_at + rests_for - self._clock.steady()
+
+    async def _next(self) -> None:
+        """The list that is under way, or one that begins now; raises ProviderError."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._list(), name=f"list-{self._door.name}")
+            self._running.add_done_callback(_look_at)
+        await asyncio.shield(self._running)
 
     async def _list(self) -> Listing:
         asked_at, asked_steadily_at = self._clock.now(), self._clock.steady()

@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 
 _FIRST_PAUSE = timedelta(seconds=1)
 _LONGEST_PAUSE = timedelta(seconds=30)
-_LIST_PATIENCE = timedelta(seconds=3)
-"""How long a list is waited for where a second lookup does as well."""
+_LIST_PATIENCE = APART
+"""How long a list is waited for where the next lookup does as well."""
 _WITHOUT_EFFECT = (RateLimited, Unauthorized, InvalidRequest)
 """Errors that say that nothing was destroyed."""
 _ANSWERS = frozenset({"instance.destroy_accepted", "instance.destroy_failed"})
@@ -261,11 +261,11 @@ class Teardown:
     async def _look_through_list(
         self, attempt: Attempt, seen: _Seen, patience: timedelta | None
     ) -> bool:
-        """Look for the instance in a list that is asked for now; whether there is an answer."""
+        """Look for the instance in the next list; whether there is an answer."""
         fleet = self._tools.fleets[attempt.offer.provider]
         try:
             async with asyncio.timeout(patience.total_seconds() if patience else None):
-                listing = await fleet.fresh()
+                listing = await fleet.recent()
         except (ProviderError, TimeoutError):
             return False
         instance = listing.by_id.get(attempt.instance_id or "")
