@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -48,6 +48,10 @@ _ROWS_AT_ONCE = 500
 _INSTANTS_OF_FATE = ("boots_at", "dies_at", "connects_at", "keys_at", "appears_at")
 
 
+_Row: TypeAlias = tuple[Any, ...]
+"""A machine in the columns of `_COLUMNS`."""
+
+
 class OfferTaken(Exception):
     """The offer, or another one of its host, is rented."""
 
@@ -60,6 +64,8 @@ class Account:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = data_dir / FILE_NAME
         path.touch(mode=0o600)
+        self._live: dict[_Row, Machine] = {}
+        """What lives was understood at the last look: of thousands hardly any has changed."""
         # What nobody commits explicitly commits itself.
         self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -111,19 +117,19 @@ class Account:
         return replace(machine, ssh_port=ssh_port, published=published or {})
 
     def live(self, now: datetime) -> Iterator[Machine]:
-        """Every machine that is not gone at `now`, also those that have not appeared yet.
-
-        Each is read when it is asked for: thousands of them need not be there at once.
-        """
-        return self._select(f"WHERE {_LIVE} ORDER BY id", now=_encode_instant(now))
+        """Every machine that is not gone at `now`, also those that have not appeared yet."""
+        before, self._live = self._live, {}
+        for row in self._select(f"WHERE {_LIVE} ORDER BY id", now=_encode_instant(now)):
+            machine = self._live[row] = before.get(row) or _decode_machine(row)
+            yield machine
 
     def all(self) -> Iterator[Machine]:
         """Every machine ever rented, oldest first, each read when it is asked for."""
-        return self._select("ORDER BY id")
+        return map(_decode_machine, self._select("ORDER BY id"))
 
     def find(self, machine_id: int) -> Machine | None:
         """One machine, gone or not."""
-        return next(self._select("WHERE id = :id", id=machine_id), None)
+        return next(map(_decode_machine, self._select("WHERE id = :id", id=machine_id)), None)
 
     def taken(self, now: datetime) -> frozenset[str]:
         """The hosts that are rented at `now`."""
@@ -174,12 +180,12 @@ class Account:
         ).fetchone()
         return row is not None
 
-    def _select(self, condition: str, **values: object) -> Iterator[Machine]:
+    def _select(self, condition: str, **values: object) -> Iterator[_Row]:
         found = self._db.execute(f"SELECT {_COLUMNS} FROM machine {condition}", values)  # noqa: S608
         # One by one, the driver would take and leave the interpreter's lock at every row, so
         # quickly that the event loop's thread hardly ever got it.
         while rows := found.fetchmany(_ROWS_AT_ONCE):
-            yield from map(_decode_machine, rows)
+            yield from rows
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -193,7 +199,7 @@ class Account:
         self._db.execute("COMMIT")
 
 
-def _decode_machine(row: tuple[Any, ...]) -> Machine:
+def _decode_machine(row: _Row) -> Machine:
     machine_id, launch, fate, created_at, destroyed_at, gone_at, ssh_port, published = row
     return Machine(
         id=machine_id,

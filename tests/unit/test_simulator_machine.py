@@ -313,6 +313,27 @@ def test_the_first_destruction_counts(account: Account) -> None:
     account.close()
 
 
+def test_what_has_changed_since_the_last_look_is_seen(account: Account) -> None:
+    """Only what has not is known from then."""
+    changing, staying = (
+        account.rent(
+            a_launch(offer_id=name, host_id=name),
+            lambda _: a_fate(),
+            now=MADE,
+            created_at=MADE,
+        )
+        for name in ("one", "two")
+    )
+    assert list(account.live(MADE)) == [changing, staying]
+
+    account.record_ports(changing.id, 25000, {8000: 25001})
+
+    changed, stayed = account.live(MADE)
+    assert (changed.ssh_port, changed.published) == (25000, {8000: 25001})
+    assert stayed == staying
+    account.close()
+
+
 def test_ports_are_recorded_once_and_for_ever(account: Account) -> None:
     """After a restart the machine answers at the same address."""
     machine = account.rent(a_launch(), lambda _: a_fate(), now=MADE, created_at=MADE)
