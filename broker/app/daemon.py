@@ -32,6 +32,9 @@ STARTING_PATIENCE = timedelta(seconds=10)
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(milliseconds=250), timedelta(seconds=30)
 """Between two tries to take up what an earlier process has left."""
 
+_BETWEEN_FULL_COLLECTIONS = 1000
+"""Collections of the middle generation: some minutes of hard work."""
+
 
 class Daemon:
     """A serving broker, from its start to its stop."""
@@ -87,7 +90,7 @@ class Daemon:
         if parts.deployment.is_new:
             _warn_of_predecessors(parts)
         self._timers.start()
-        gc.freeze()
+        _spare_full_collections()
         self._is_ready = parts.opening.is_open = True
         log.info("Ready.")
 
@@ -190,6 +193,15 @@ def run(settings: Settings) -> int:
         redact(secret)
     configure_logging(settings.logging.level, settings.logging.format)
     return asyncio.run(serve(settings))
+
+
+def _spare_full_collections() -> None:
+    """Let the whole heap be searched for garbage rarely: everything stands still meanwhile.
+
+    What lives for long here is let go of without it; what it finds is next to nothing.
+    """
+    gc.freeze()
+    gc.set_threshold(*gc.get_threshold()[:2], _BETWEEN_FULL_COLLECTIONS)
 
 
 def _lock(settings: Settings) -> DatabaseLock:
