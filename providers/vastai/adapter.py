@@ -36,6 +36,7 @@ from providers.errors import (
     NotFound,
     OfferGone,
 )
+from providers.fields import as_row
 from providers.http import MEBIBYTE, HttpClient
 from providers.pacing import settle_at
 from providers.vastai.creation import TEXT_LIMITS, present_creation
@@ -179,7 +180,9 @@ class VastaiProvider:
 
     async def destroy(self, instance_id: str) -> None:
         number = _number(instance_id)
-        await self._ask(Call.DESTROY, partial(self._sdk.destroy_instance, number, within=_LONG))
+        send = partial(self._sdk.destroy_instance, number, within=_LONG)
+        if as_row(await self._ask(Call.DESTROY, send)) is None:
+            raise BadResponse("The marketplace does not say whether it destroys the machine.")
 
     async def attach_key(self, instance_id: str, public_key: str) -> None:
         number = _number(instance_id)

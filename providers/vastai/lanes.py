@@ -41,6 +41,8 @@ _SECONDS: Mapping[Call, float] = {
 _MARGIN = 1.05
 """What is sent apart may arrive closer together."""
 _CALLS_AT_ONCE = 4
+_DESTRUCTIONS_AT_ONCE = 32
+"""No machine lives on because the marketplace takes its time over the others."""
 
 
 def search_interval(pace: float) -> timedelta:
@@ -51,7 +53,10 @@ def search_interval(pace: float) -> timedelta:
 def open_pacer(pace: float) -> Pacer:
     """The documented intervals times `pace`; 0 is without any."""
     lanes = {
-        call.value: Lane(timedelta(seconds=seconds * _MARGIN * pace), _CALLS_AT_ONCE)
+        call.value: Lane(
+            timedelta(seconds=seconds * _MARGIN * pace),
+            _DESTRUCTIONS_AT_ONCE if call is Call.DESTROY else _CALLS_AT_ONCE,
+        )
         for call, seconds in _SECONDS.items()
     }
     return Pacer(lanes)

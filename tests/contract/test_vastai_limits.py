@@ -13,6 +13,7 @@ import pytest
 
 from broker.clock import utcnow
 from providers.errors import (
+    BadResponse,
     RateLimited,
     Unauthorized,
     Unavailable,
@@ -124,6 +125,36 @@ async def test_a_destruction_that_came_too_early_says_when_to_come_again(
     assert vast_wire.instance(instance_id) is not None
     await vastai.destroy(instance_id)
     assert vast_wire.instance(instance_id) is None
+
+
+@pytest.mark.parametrize("text", ["[1, 2, null]", "null", '"done"'])
+async def test_a_success_that_says_nothing_accepts_no_destruction(
+    vastai: VastaiProvider, vast_wire: VastWire, text: str
+) -> None:
+    """It may have had its effect; nobody said so."""
+    instance_id = str(vast_wire.add_instance(label="mine"))
+    answer = Misfortune(Word.ANSWER, Operation.DESTROY, status=200, text=text)
+    vast_wire.misfortunes.add(answer)
+    with pytest.raises(BadResponse):
+        await vastai.destroy(instance_id)
+
+
+async def test_many_destructions_go_out_at_once(tmp_path: Path) -> None:
+    """A marketplace that takes its time over one of them holds up no other."""
+    async with open_vast_wire(tmp_path, now=utcnow, ssh=False) as wire:
+        provider = await open_vastai(VastaiOptions(wire.api_key, wire.url, pace=0), utcnow)
+        held = [str(wire.add_instance(label="mine")) for _ in range(20)]
+        wire.misfortunes.add(Misfortune(Word.HANGS, Operation.DESTROY, times=len(held)))
+        asking = [asyncio.create_task(provider.destroy(one)) for one in held]
+
+        async def have_all_gone_out() -> bool:
+            return len([one for one in wire.calls if one.operation is Operation.DESTROY]) == 20
+
+        await eventually(have_all_gone_out)
+        for task in asking:
+            task.cancel()
+        await asyncio.wait(asking)
+        await provider.close()
 
 
 async def test_a_key_is_attached_and_detached(
