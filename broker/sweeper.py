@@ -265,6 +265,9 @@ class Sweeper:
             case LoseSession():
                 return await self._lose(action)
             case _:
+                if isinstance(action, EndSession) and self._tools.store.outage is not None:
+                    # An attempt to write may take long.
+                    self._workers.ensure(action.session_id)
                 await self._tools.journal.apply(
                     action.session_id, lambda s, _: self._decide(action, s)
                 )

@@ -277,6 +277,8 @@ class Teardown:
 
     async def _note(self, session: Session, decide: Decision) -> bool:
         """Write it down, if anything can be written; whether it can."""
+        if self._tools.store.outage is not None:
+            return False
         try:
             await self._tools.journal.apply(session.id, decide)
         except StoreUnwritable:

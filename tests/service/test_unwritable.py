@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -18,6 +20,7 @@ from broker.app.build import Parts, built
 from broker.app.daemon import Daemon
 from broker.clock import utcnow
 from broker.effects import Effect
+from broker.errors import StoreUnwritable
 from broker.model import Change, Status
 from broker.usecases import workers
 from tests.service.conftest import Broker, Serve, eventually
@@ -106,6 +109,31 @@ async def test_a_due_end_is_carried_out_though_it_cannot_be_written(
     await assert_sound(broker)
     errors = [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR]
     assert ["The database cannot be written"] == [one.partition(":")[0] for one in errors]
+
+
+async def test_a_due_end_waits_for_no_attempt_to_write_it(broker: Broker, tmp_path: Path) -> None:
+    """Each may take as long as the one who locks the database is waited for."""
+    session = await running(broker)
+    store = broker.parts.tools.store
+    is_over = threading.Event()
+
+    async def no_machine_is_left() -> bool:
+        return not await market(broker).list_instances()
+
+    await ends_soon(broker, session["id"])
+    async with unwritable(broker.parts, tmp_path):
+        with pytest.raises(StoreUnwritable):
+            await store.set_meta("attempted", "")
+        attempt = asyncio.ensure_future(store._writer._in_thread(is_over.wait))
+        try:
+            await eventually(no_machine_is_left)
+            assert not attempt.done()
+        finally:
+            is_over.set()
+            await attempt
+
+    await ended(broker, session["id"])
+    await assert_sound(broker)
 
 
 async def test_a_session_that_stops_is_destroyed_though_nothing_can_be_written(
