@@ -107,9 +107,14 @@ Watcher: TypeAlias = Callable[[Effect, Moment], None]
 _watchers: list[Watcher] = []
 
 
-def watch_effects(watcher: Watcher) -> None:
-    """Tell `watcher` of every effect of this process from now on."""
+@contextmanager
+def watch_effects(watcher: Watcher) -> Iterator[None]:
+    """Tell `watcher` of every effect of this process meanwhile."""
     _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
 
 
 @contextmanager

@@ -76,7 +76,6 @@ async def ensure_deployment(store: Store, data_dir: Path, configured: str | None
         await store.set_meta(DEPLOYMENT_ID, deployment_id)
     path = _file_of_id(data_dir)
     if not path.exists() or path.read_bytes() != f"{deployment_id}\n".encode():
-        path.unlink(missing_ok=True)
         _write_once(path, deployment_id)
     return Deployment(deployment_id, is_new=known is None)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 from bench.storm.shifted import shift_clock
@@ -47,8 +48,6 @@ def run() -> None:
     parser.add_argument("--stillborn", action="store_true", help="its machines never start")
     parser.add_argument("--dearer", action="store_true", help="its machines cost a little more")
     given, rest = parser.parse_known_args()
-    if given.at:
-        watch_effects(given.at)
     if given.odd:
         from tests.crash.odd import take_over  # noqa: PLC0415 - slow to import
 
@@ -57,7 +56,8 @@ def run() -> None:
         shift_clock(CLOCK)
     from broker.cli import main  # noqa: PLC0415 - with its clock
 
-    main(rest)
+    with watch_effects(given.at) if given.at else nullcontext():
+        main(rest)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from broker.effects import watch_effects
 from broker.errors import BrokerError
 from broker.model import Confidential, Session
 from broker.usecases.idempotency import UNKEYED, Keyed
@@ -19,7 +20,7 @@ from tests.builders import a_request
 from tests.lifecycle.answers import Answers
 from tests.lifecycle.market import OFFERS, AccountOwner, LyingMarket, Whims
 from tests.simulated import Simulated, SimulatedTime, simulated_broker
-from tests.simulated.dooms import Died, Doom, let_reign
+from tests.simulated.dooms import Died, Doom
 
 T = TypeVar("T")
 
@@ -87,6 +88,7 @@ class World:
         self.requests: list[asyncio.Task[object]] = []
         self._settings = _SETTINGS | {"providers__simulator__drift": drift}
         self._doom: Doom | None = None
+        self._watching = contextlib.ExitStack()
         self._life: asyncio.Task[None] | None = None
         self._listener = _Listener(self)
         self._began_at = time.true_now()
@@ -111,7 +113,7 @@ class World:
         """Start a broker, again and again until one is ready."""
         if self._doom is None:
             self._doom = Doom()
-            let_reign(self._doom)
+            self._watching.enter_context(watch_effects(self._doom.watch))
         while self.broker is None:
             ready = asyncio.Event()
             self._life = asyncio.create_task(self._live(ready))
@@ -243,7 +245,7 @@ class World:
     def close(self) -> None:
         """Nothing is left."""
         logging.getLogger("broker").removeHandler(self._listener)
-        let_reign(None)
+        self._watching.close()
         self.account.close()
 
     async def _passing(self, span: timedelta) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from broker.effects import Effect, Moment, watch_effects
+from broker.effects import Effect, Moment
 
 
 class Died(BaseException):
@@ -24,7 +24,7 @@ class Death:
 
 
 class Doom:
-    """Kills the broker of this process when it is told to. Only one is in force at a time.
+    """Kills the broker of this process when it is told to, while its `watch` watches effects.
 
     A dead broker still has its tasks, and whoever owns them has to end them; but every effect
     that it tries fails before it begins, so that nothing but its memory changes any more.
@@ -67,22 +67,3 @@ class Doom:
             self.kill()
             raise Died
         self._spared -= 1
-
-
-class _Watch:
-    """The one watcher of the process; watchers cannot be taken back."""
-
-    doom: Doom | None = None
-
-    def __call__(self, effect: Effect, moment: Moment) -> None:
-        if self.doom is not None:
-            self.doom.watch(effect, moment)
-
-
-_watch = _Watch()
-watch_effects(_watch)
-
-
-def let_reign(doom: Doom | None) -> None:
-    """Let this doom, and no other, be asked at every effect; None: nobody dies."""
-    _watch.doom = doom

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from broker import effects
 from broker.decide import hold, moves, upkeep
 from broker.effects import PROVIDER_CALLS, Effect, Moment, effect, watch_effects
 from providers.base import HasBalance, HasKeys, HasTemplates, Provider
@@ -27,9 +26,8 @@ def told() -> Iterator[Told]:
     def watcher(name: Effect, moment: Moment) -> None:
         seen.append((name, moment))
 
-    watch_effects(watcher)
-    yield seen
-    effects._watchers.remove(watcher)
+    with watch_effects(watcher):
+        yield seen
 
 
 def test_watchers_are_told_before_and_after(told: Told) -> None:
@@ -44,6 +42,15 @@ def test_watchers_are_told_of_what_failed(told: Told) -> None:
     with pytest.raises(ValueError, match="lost"), effect(Effect.CREATE):
         raise ValueError("lost")
     assert told[-1] == (Effect.CREATE, Moment.AFTER)
+
+
+def test_who_does_not_watch_any_more_is_told_nothing() -> None:
+    """Of an effect that begins afterwards."""
+    seen: Told = []
+    with watch_effects(lambda name, moment: seen.append((name, moment))):
+        pass
+    with effect(Effect.CREATE):
+        assert seen == []
 
 
 def test_every_operation_of_a_provider_is_an_effect() -> None:
