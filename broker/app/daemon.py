@@ -22,6 +22,7 @@ from broker.decide.pauses import growing
 from broker.errors import StartupError, StoreUnwritable
 from broker.logs import configure_logging, redact
 from broker.store.lock import DatabaseLock, LockHeld
+from broker.usecases.background import tell_of_end
 from broker.usecases.restoring import take_up_copy
 from providers.label import parse_label
 
@@ -81,7 +82,7 @@ class Daemon:
     def start(self) -> None:
         """Begin the start-up sweep in the background."""
         self._starting = asyncio.create_task(self._start(), name="start-up")
-        self._starting.add_done_callback(_tell_of_end)
+        self._starting.add_done_callback(tell_of_end)
 
     async def _start(self) -> None:
         parts = self._parts
@@ -118,7 +119,7 @@ class Daemon:
         await parts.tools.funds.load()
         if self._reading is None:
             self._reading = asyncio.create_task(self._first_readings(), name="first-refresh")
-            self._reading.add_done_callback(_tell_of_end)
+            self._reading.add_done_callback(tell_of_end)
         # What is over does not wait for any marketplace's list.
         await parts.sweeper.reap()
         report = await parts.sweeper.sweep(parts.tools.doors, patience=STARTING_PATIENCE)
@@ -210,11 +211,6 @@ def _lock(settings: Settings) -> DatabaseLock:
     except LockHeld as error:
         message = f"Another gpu-broker (process {error.pid}) works on {settings.database_path}."
         raise StartupError(message) from error
-
-
-def _tell_of_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("%s ended with an error.", task.get_name(), exc_info=error)
 
 
 def _warn_of_real_money(parts: Parts) -> None:

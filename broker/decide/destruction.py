@@ -8,9 +8,6 @@ from datetime import datetime, timedelta
 PATIENCE = timedelta(minutes=1)
 """How long a destruction may meet trouble before somebody has to look at it."""
 
-_TRIES_THAT_SHOUT = frozenset({1, 3, 10, 30})
-_SHOUT_EVERY = 100
-
 
 @dataclass(frozen=True, slots=True)
 class Failing:
@@ -39,11 +36,6 @@ def fails_again(before: Failing | None, now: Failing) -> Failing:
 def told(times: int, trouble: str) -> str:
     """The trouble as a sentence for events and the log."""
     return f"Destroying does not work yet (tried {times} times, and on): {trouble}"
-
-
-def is_news(times: int) -> bool:
-    """Whether it is time to shout, after so many troubles."""
-    return times in _TRIES_THAT_SHOUT or times % _SHOUT_EVERY == 0
 
 
 def is_alarming(failing: Failing, now: datetime) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from broker.decide import pauses
 from broker.decide.lease import due_at
-from broker.decide.pauses import growing
 from broker.model import Session, Status, Wanted
 
 MARGIN = timedelta(minutes=10)
@@ -14,8 +14,6 @@ MARGIN = timedelta(minutes=10)
 
 _FIRST_PAUSE = timedelta(seconds=2)
 _LONGEST_PAUSE = timedelta(minutes=1)
-_TRIES_THAT_SHOUT = frozenset({3, 10, 30})
-_SHOUT_EVERY = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +49,9 @@ def has_to_be_told(session: Session, told: Told, now: datetime) -> bool:
         return False
     if told.tried_at is None or not told.failures:
         return True
-    return now >= told.tried_at + growing(_FIRST_PAUSE, 2, told.failures, _LONGEST_PAUSE)
+    return now >= told.tried_at + pauses.growing(_FIRST_PAUSE, 2, told.failures, _LONGEST_PAUSE)
 
 
 def is_news(failures: int) -> bool:
-    """Whether it is time to shout, after so many failures in a row."""
-    return failures in _TRIES_THAT_SHOUT or failures % _SHOUT_EVERY == 0
+    """Whether it is time to shout, after so many failures in a row: once is no news."""
+    return failures > 1 and pauses.is_news(failures)

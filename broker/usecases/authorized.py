@@ -23,6 +23,7 @@ from broker.decide.keys import (
 )
 from broker.decide.proof import bare_public_key
 from broker.model import Attempt, Change, Session, Wanted
+from broker.usecases.background import tell_of_end
 from broker.usecases.doors import Door
 from broker.usecases.launch import Tools
 from broker.usecases.turns import Turns
@@ -79,7 +80,7 @@ class AuthorizedKeys:
         task = asyncio.create_task(self._retire(retired), name=f"detach-key-{retired.session_id}")
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
-        task.add_done_callback(_tell_of_end)
+        task.add_done_callback(tell_of_end)
 
     async def resume(self) -> None:
         """Take up what an earlier process has left undone."""
@@ -108,7 +109,7 @@ class AuthorizedKeys:
         self._telling[attempt.label] = asyncio.create_task(
             self._until_told(session.id, attempt.label), name=f"attach-keys-{session.id}"
         )
-        self._telling[attempt.label].add_done_callback(_tell_of_end)
+        self._telling[attempt.label].add_done_callback(tell_of_end)
 
     async def _until_told(self, session_id: str, label: str) -> None:
         """Tell of the keys as they are now; until it works, while the machine comes up."""
@@ -171,11 +172,6 @@ class AuthorizedKeys:
 
     def _own(self) -> str:
         return bare_public_key(self._tools.keyring.own.public_line)
-
-
-def _tell_of_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("%s ended with an error.", task.get_name(), exc_info=error)
 
 
 def _has_machine(session: Session, attempt: Attempt, label: str) -> bool:

@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
-from broker.decide.destruction import Failing, fails_again, is_alarming, is_news, told
+from broker.decide.destruction import Failing, fails_again, is_alarming, told
+from broker.decide.pauses import is_news
 from broker.errors import StoreUnwritable
 from broker.model import Event
 from broker.store import Store

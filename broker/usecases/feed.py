@@ -9,17 +9,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from broker.decide.confidence import age_factor
+from broker.decide.pauses import ordered_pause
 from broker.usecases.doors import Door
 from broker.usecases.single_flight import SingleFlight
 from providers.base import Offer, OfferList
-from providers.errors import BadResponse, ProviderError, RateLimited, Unauthorized
+from providers.errors import BadResponse, ProviderError, Unauthorized
 
 log = logging.getLogger(__name__)
 
 _LONGEST_FIRST_PAUSE = timedelta(seconds=30)
 _MOST_DOUBLINGS = 10
-_LONGEST_ORDERED_PAUSE = timedelta(hours=1)
-"""A marketplace that tells us to wait for longer is asked again all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +203,9 @@ class Feed:
         )
 
     def _pause(self, error: ProviderError, tries: int) -> timedelta:
-        if isinstance(error, RateLimited) and error.retry_after is not None:
-            return min(error.retry_after, _LONGEST_ORDERED_PAUSE)
+        ordered = ordered_pause(error)
+        if ordered is not None:
+            return ordered
         if isinstance(error, Unauthorized):
             return self._ages.refreshed_at
         first = min(_LONGEST_FIRST_PAUSE, self._ages.refreshed_at / 2)

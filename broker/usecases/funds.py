@@ -12,13 +12,14 @@ from decimal import Decimal
 
 from broker.decide.funds import Commitment, Credit, Floor, Purse, commitment_of, purse_of
 from broker.decide.jumps import Jump
+from broker.decide.pauses import ordered_pause
 from broker.model import Change, Session
 from broker.store import Store
 from broker.usecases.doors import Door
 from broker.usecases.floors import FloorWatch
 from broker.usecases.patience import FirstPatience
 from broker.usecases.single_flight import SingleFlight
-from providers.errors import ProviderError, RateLimited
+from providers.errors import ProviderError
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,6 @@ _SECOND_LOOK_PATIENCE = 3.0
 
 _FRESH_FOR = timedelta(seconds=10)
 """A reading this young is not repeated for a request that it refuses."""
-
-_LONGEST_ORDERED_PAUSE = timedelta(hours=1)
 
 
 class _Teller:
@@ -86,8 +85,9 @@ class _Teller:
         if not self._is_failing:
             log.warning("The balance of %s cannot be read: %s", self._door.name, error)
         self._is_failing = True
-        if isinstance(error, RateLimited) and error.retry_after is not None:
-            self._not_before = self._now() + min(error.retry_after, _LONGEST_ORDERED_PAUSE)
+        ordered = ordered_pause(error)
+        if ordered is not None:
+            self._not_before = self._now() + ordered
 
     def _recover(self) -> None:
         if self._is_failing:

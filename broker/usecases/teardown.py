@@ -10,9 +10,9 @@ from functools import partial
 
 from broker.decide import moves
 from broker.decide.absence import APART, Observation, Proof, doubtful_for, observe, proof_of
-from broker.decide.destruction import Failing, is_news, told
+from broker.decide.destruction import Failing, told
 from broker.decide.meter import run_on
-from broker.decide.pauses import growing
+from broker.decide.pauses import growing, is_news
 from broker.errors import StoreUnwritable
 from broker.model import Attempt, Change, Session, Wanted, Witness
 from broker.usecases.journal import Decision

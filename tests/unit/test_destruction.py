@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from broker.decide.destruction import PATIENCE, Failing, fails_again, is_alarming, is_news
+from broker.decide.destruction import PATIENCE, Failing, fails_again, is_alarming
+from broker.decide.pauses import is_news
 from tests.builders import LATER, NOW, SESSION_ID
 
 FAILING = Failing("vastai", "31", SESSION_ID, is_orphan=False, since=NOW, tries=1, answer="no")
