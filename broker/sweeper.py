@@ -381,7 +381,7 @@ def _describe(action: Action, *, is_done: bool) -> Applied:
         case ResumeSession(session_id):
             return Applied("resume", "it is on its way up or down", is_done, session_id)
         case MarkLost(session_id, since):
-            words = "the machine is missing" if since else "the machine is back"
+            words = "the machine does not run" if since else "the machine runs again"
             return Applied("mark-lost", words, is_done, session_id)
         case LoseSession(session_id, detail, _):
             return Applied("lose", detail, is_done, session_id)

@@ -41,7 +41,7 @@ class Pulse(Protocol):
 
     @property
     def troubles(self) -> list[str]:
-        """What does not work although it should: ended tasks, sweeps that stand still."""
+        """What does not work although it should: sweeps, a start, the database."""
         ...
 
     async def alarms(self) -> list[str]:

@@ -44,7 +44,7 @@ sessions = sa.Table(
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("expires_at", Instant, nullable=False),
     sa.Column("hard_max_at", Instant, nullable=False),
-    sa.Column("lease_ends_at", Instant, nullable=False),  # the earlier of the two above
+    sa.Column("lease_ends_at", Instant, nullable=False),  # as `lease.due_at` tells
     sa.Column("label_deadline", Instant, nullable=False),
     sa.Column("due_at", Instant),
     sa.Column("running_at", Instant),

@@ -60,7 +60,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class AccountInstances:
     """Every instance of one account, as a fresh list has them."""
 
     listed_at: datetime
@@ -84,7 +84,7 @@ class Accounts:
         live = await live_sessions(self._tools.store) if doors else Counter[str]()
         return [_stranded(door, live[door.name]) for door in doors if live[door.name]]
 
-    async def contents(self, name: str) -> Contents:
+    async def contents(self, name: str) -> AccountInstances:
         """What the account really holds now.
 
         Raises NotFound where no such provider is configured, ProviderUnavailable where it cannot
@@ -102,7 +102,9 @@ class Accounts:
         holders = await self._holders(listing.instances)
         seen = await self._tools.store.sightings(name)
         ours = self._tools.rules.deployment
-        return Contents(listing.asked_at, judge_owners(listing.instances, holders, seen, ours))
+        return AccountInstances(
+            listing.asked_at, judge_owners(listing.instances, holders, seen, ours)
+        )
 
     async def tell_of_drains(self) -> None:
         """Say in the log and among the events which providers drain, and what is left there."""

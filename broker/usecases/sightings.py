@@ -22,7 +22,10 @@ class Sightings:
         return await self._store.sightings(provider) if unwritten is None else unwritten
 
     async def save(self, provider: str, seen: Sequence[Sighting]) -> None:
-        """Replace all that was seen at `provider` by `seen`. Raises StoreFailed."""
+        """Replace all that was seen at `provider` by `seen`.
+
+        Raises StoreFailed, but for StoreUnwritable: then it is kept here.
+        """
         try:
             await self._store.save_sightings(provider, seen)
         except StoreUnwritable:
