@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from broker.decide import moves
 from broker.decide.boot import judge_failure
 from broker.decide.funds import Purse
 from broker.decide.images import plan_image
+from broker.decide.lease import overdue
 from broker.decide.pauses import growing
 from broker.decide.plain import sentence
 from broker.decide.watchdog import deadline_of
@@ -99,6 +101,8 @@ class Launcher:
         """Label -> when this process sent its creating call, by the steady clock."""
         self._searching: dict[str, datetime] = {}
         """Label -> since when this process looks for its instance, by the steady clock."""
+        self._destroyed: dict[str, tuple[Instance, datetime]] = {}
+        """Label -> an instance that was destroyed, and when, before it could be written down."""
         tools.journal.listen(self)
 
     def session_changed(self, change: Change, _: Session) -> None:
@@ -107,6 +111,7 @@ class Launcher:
         if attempt is not None and (attempt.instance_id is not None or attempt.is_closed):
             self._sent.pop(attempt.label, None)
             self._searching.pop(attempt.label, None)
+            self._destroyed.pop(attempt.label, None)
 
     async def create(self, session: Session, attempt: Attempt, _effort: Effort) -> None:
         """Call the provider once, and write down which of the three outcomes it was."""
@@ -182,8 +187,18 @@ class Launcher:
             return
         await tools.journal.apply(
             session.id,
-            lambda s, a: moves.accept(s, a, self._dated(a, instance), tools.now(), timeout),
+            lambda s, a: moves.accept(
+                s, self._asked(a), self._dated(a, instance), tools.now(), timeout
+            ),
         )
+
+    def _asked(self, attempt: Attempt) -> Attempt:
+        """The attempt, and that its instance was destroyed, where that could not be written."""
+        if attempt.label not in self._destroyed:
+            return attempt
+        _, steady = self._destroyed[attempt.label]
+        at = self._tools.clock.dated(steady)
+        return replace(attempt, destroy_asked_at=at, destroy_accepted_at=at)
 
     def _dated(self, attempt: Attempt, instance: Instance) -> Instance:
         """The instance, made no sooner than it was asked for, whatever the clocks say."""
@@ -210,12 +225,17 @@ class Launcher:
         tools = self._tools
         provider = attempt.offer.provider
         since = self._searching.setdefault(attempt.label, tools.steady())
+        if attempt.label in self._destroyed:
+            await self._accept(session, attempt, self._destroyed[attempt.label][0])
+            return None
         try:
             listing = await tools.fleets[provider].fresh()
         except ProviderError:
             return growing(_SEARCH_PAUSE, 2, effort.tries, _LONGEST_PAUSE)
         instance = listing.by_label.get(attempt.label)
         if instance is not None:
+            if tools.store.outage is not None and _is_over(session, tools.now()):
+                await self._destroy(attempt, instance)
             await self._accept(session, attempt, instance)
             return None
         if listing.asked_steadily_at < since + tools.doors[provider].capabilities.settle:
@@ -223,6 +243,12 @@ class Launcher:
         tools.inventory.release(attempt.offer)
         await tools.journal.apply(session.id, lambda s, a: moves.bury(s, a, tools.now()))
         return None
+
+    async def _destroy(self, attempt: Attempt, instance: Instance) -> None:
+        """Destroy once what cannot even be written down; if that fails, it is found again."""
+        with suppress(ProviderError):
+            await self._tools.doors[attempt.offer.provider].destroy(instance.id)
+            self._destroyed[attempt.label] = instance, self._tools.steady()
 
     async def abandon(self, session: Session, attempt: Attempt, _effort: Effort) -> None:
         """Close an attempt that was never sent."""
@@ -297,6 +323,10 @@ class Launcher:
 
 def _begin(session: Session, _: Attempt, *, following: Attempt, now: datetime) -> Change | None:
     return moves.retry(session, following, now) if _is_wanted(session) else None
+
+
+def _is_over(session: Session, now: datetime) -> bool:
+    return not _is_wanted(session) or overdue(session, now) is not None
 
 
 def _is_wanted(session: Session) -> bool:
