@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -29,10 +29,13 @@ class Destructions:
         self._store = store
         self._now = now
         self._failing: dict[tuple[str, str], Failing] = {}
+        self._ended: set[tuple[str, str]] = set()
+        """What was accepted or is gone, written or not."""
 
     def fail(self, trouble: Failing) -> Failing:
         """Note trouble, and return all that is known of this destruction."""
         key = (trouble.provider, trouble.instance_id)
+        self._ended.discard(key)
         known = self._failing[key] = fails_again(self._failing.get(key), trouble)
         return known
 
@@ -54,12 +57,22 @@ class Destructions:
     def accept(self, provider: str, instance_id: str) -> None:
         """The marketplace agrees at last; the machine is not proved gone yet."""
         key = (provider, instance_id)
+        self._ended.add(key)
         if (known := self._failing.get(key)) is not None:
             self._failing[key] = replace(known, answer="It is accepted, and not proved yet.")
 
     def succeed(self, provider: str, instance_id: str) -> None:
         """The machine is gone."""
         self._failing.pop((provider, instance_id), None)
+        self._ended.add((provider, instance_id))
+
+    def ended_of(self, machines: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Provider and instance of those whose end was accepted or seen; all others are forgotten.
+
+        This process knows that though it could not be written.
+        """
+        self._ended.intersection_update(machines)
+        return set(self._ended)
 
     def failing(self, provider: str) -> list[Failing]:
         """Those at one provider, the longest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -32,7 +32,7 @@ class LeakMeter:
         """A clock tells of every jump: what is due of a sudden is destroyed from now on."""
         self._counted = forgiven(self._counted, self._tools.steady())
 
-    def look(self, watches: Iterable[Watch], memories: Mapping[str, Memory]) -> None:
+    def look(self, watches: Sequence[Watch], memories: Mapping[str, Memory]) -> None:
         """Count until now, from the sessions that are not final and what is known of orphans."""
         now, steady = self._tools.now(), self._tools.steady()
         overdue = {
@@ -40,7 +40,13 @@ class LeakMeter:
             for provider, memory in memories.items()
             for instance_id, instant in memory.overdue_at.items()
         }
-        due = unwanted(watches, now)
+        machines = [(one.provider, one.instance_id) for one in watches if one.instance_id]
+        ended = self._tools.destructions.ended_of(machines)
+        due = {
+            machine: since
+            for machine, since in unwanted(watches, now).items()
+            if (machine.provider, machine.id) not in ended
+        }
         self._counted, leaked = count_leaks(self._counted, due, overdue, now, steady)
         for provider, span in leaked.items():
             self._listener.machines_overstayed(provider, span)

@@ -1,4 +1,4 @@
-"""A machine whose creation could not be written down."""
+"""What this process knows of machines, and could not write down."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from broker.decide.money import cost
 from broker.model import Status
 from providers.base import Instance, LaunchSpec
+from tests.service.simulated.test_bound import leaked
 from tests.service.test_unwritable import unwritable
 from tests.simulated import SimulatedTime, simulated_broker
 
@@ -44,5 +45,24 @@ def test_a_machine_that_could_not_be_written_down_lives_no_longer_than_its_lease
             (bill,) = await broker.bills()
             (accrual,) = (await broker.parts.sessions.overview(session.id)).accruals
             assert abs(cost(accrual, time.now()) - bill.billed) <= bill.price_per_hour / 3600
+
+    time.run(story())
+
+
+def test_a_machine_whose_end_could_not_be_written_down_is_no_leak(
+    time: SimulatedTime, tmp_path: Path
+) -> None:
+    """It is gone in time, and nobody counts on until that can be written."""
+
+    async def story() -> None:
+        async with simulated_broker(time, tmp_path) as broker:
+            session = await broker.running(reservation=timedelta(minutes=5))
+            async with unwritable(broker.parts, tmp_path):
+                await time.pass_by(minutes=7)
+                assert Status.RUNNING == (await broker.session(session.id)).status
+                assert [] == await broker.alive()
+            await broker.until(session.id, Status.STOPPED)
+            await time.pass_by(minutes=1)
+            assert 0.0 == leaked(broker)
 
     time.run(story())
