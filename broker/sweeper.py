@@ -111,7 +111,7 @@ class Sweeper:
         `patience` bounds each call of a provider; without it the provider's own deadlines do.
         """
         listings, unlisted = await self._list(providers, patience)
-        watches = await self.watches()
+        watches = await (self.watches() if listings else self._restless())
         if not is_dry_run:
             self._leaks.look(watches, self._memories)
         actions = plan_sessions(watches, self._tools.now())
@@ -162,6 +162,10 @@ class Sweeper:
     async def watches(self) -> list[Watch]:
         """The sessions that are not final."""
         return [watch async for page in self._tools.store.watches() for watch in page]
+
+    async def _restless(self) -> list[Watch]:
+        """Those of them for which the records alone may ask for an action now."""
+        return await self._tools.store.restless(self._tools.now() + lease.EXPIRY_WARNING)
 
     async def _list(
         self, providers: Iterable[str], patience: timedelta | None

@@ -170,7 +170,7 @@ class Timers:
         self._swept_at = _monotonic()
 
     async def _watch_idleness(self) -> None:
-        await self._parts.idle.probe(await self._parts.sweeper.watches())
+        await self._parts.idle.probe(await self._parts.tools.store.watched_for_idleness())
 
     async def _tidy(self) -> None:
         """Let the database forget what has no meaning any more."""

@@ -20,6 +20,7 @@ from broker.model import (
     Sighting,
     Status,
     Version,
+    Wanted,
     Watch,
 )
 from broker.store.columns import Instant
@@ -176,6 +177,24 @@ WATCH_PAGE = Prepared(
     .where(LIVE, sessions.c.id > sa.bindparam("after"))
     .order_by(sessions.c.id)
     .limit(_limit),
+    lambda row: Watch(**row),
+)
+
+RESTLESS = Prepared(
+    _watches().where(
+        LIVE,
+        sa.or_(
+            sessions.c.status != Status.RUNNING,
+            sessions.c.wanted == Wanted.GONE,
+            sessions.c.lease_ends_at <= _instant,
+            attempts.c.reason.is_not(None),
+        ),
+    ),
+    lambda row: Watch(**row),
+)
+
+WATCHED_FOR_IDLENESS = Prepared(
+    _watches().where(LIVE, sessions.c.idle_threshold.is_not(None)),
     lambda row: Watch(**row),
 )
 

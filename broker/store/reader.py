@@ -16,7 +16,7 @@ from broker.store.prepared import Prepared
 
 T = TypeVar("T")
 
-_ROWS_AT_ONCE = 50
+_ROWS_AT_ONCE = 10
 """Rows decoded before others get their turn."""
 
 

@@ -211,6 +211,17 @@ class Store:
             yield page
             after = page[-1].id
 
+    async def restless(self, until: datetime) -> list[Watch]:
+        """The sessions that may need something before `until`, by what is recorded of them alone.
+
+        Not those that run, whose lease ends later.
+        """
+        return await self._reader.fetch(queries.RESTLESS, instant=until)
+
+    async def watched_for_idleness(self) -> list[Watch]:
+        """The sessions that are not final and end when they are idle for long enough."""
+        return await self._reader.fetch(queries.WATCHED_FOR_IDLENESS)
+
     async def next_due(self, now: datetime) -> datetime | None:
         """The next instant at which a lease is over: `now` where one is over already."""
         ends_at = await self._reader.first(queries.NEXT_DUE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from broker.decide.leaks import unwanted
+from broker.decide.lease import EXPIRY_WARNING
+from broker.decide.plan import plan_sessions
 from broker.effects import Effect
-from broker.model import Change, Holder, Overview, Status, Version, Wanted
+from broker.model import FINAL, Change, Holder, Overview, Reason, Status, Version, Wanted
 from broker.store import Store
 from tests.builders import NOW
 from tests.service.store_examples import HOUR, accrual, add, attempt, offer, opened, session
@@ -78,6 +82,36 @@ async def test_watches_are_all_sessions_that_are_not_final(store: Store) -> None
     pages = [page async for page in store.watches()]
     assert [500, 500, 202] == [len(page) for page in pages]
     assert [one.id for one in live] == [watch.id for page in pages for watch in page]
+
+
+async def test_the_restless_are_all_that_the_records_alone_ask_anything_for(store: Store) -> None:
+    """A sweep without lists decides the same with them as with all sessions, and reads few."""
+    kinds = itertools.product(
+        [status for status in Status if status not in FINAL],
+        Wanted,
+        (-HOUR, timedelta(minutes=4), HOUR),
+        (None, Reason.BOOT_TIMEOUT),
+        (None, NOW + HOUR / 2),
+    )
+    for n, (status, wanted, left, reason, held_until) in enumerate(kinds, 1):
+        of = session(n, status=status, wanted=wanted, expires_at=NOW + left, held_until=held_until)
+        tried = attempt(of, reason=reason, instance_id=f"i-{n}", accepted_at=NOW - 2 * HOUR)
+        await add(store, of, attempt=tried)
+    everyone = [watch async for page in store.watches() for watch in page]
+
+    restless = await store.restless(NOW + EXPIRY_WARNING)
+
+    assert len(restless) < len(everyone)
+    assert set(plan_sessions(everyone, NOW)) == set(plan_sessions(restless, NOW))
+    assert unwanted(everyone, NOW) == unwanted(restless, NOW)
+
+
+async def test_the_sessions_that_end_when_idle_are_told(store: Store) -> None:
+    """Not the others, which are most."""
+    for n, threshold in enumerate((None, timedelta(minutes=5)), 1):
+        of = session(n)
+        await add(store, replace(of, request=replace(of.request, idle_threshold=threshold)))
+    assert [session(2).id] == [watch.id for watch in await store.watched_for_idleness()]
 
 
 async def test_a_lease_is_over_at_its_end_or_at_the_hard_maximum(store: Store) -> None:
