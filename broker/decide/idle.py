@@ -27,7 +27,7 @@ LONGEST_PROBE_INTERVAL = timedelta(seconds=60)
 PROBES_PER_THRESHOLD = 6
 
 
-class Witness(StrEnum):
+class Source(StrEnum):
     """Who tells."""
 
     PROBE = "probe"
@@ -49,7 +49,7 @@ class Reading:
     """One testimony about a machine; None is unknown."""
 
     at: datetime
-    source: Witness
+    source: Source
     gpu_util: float | None = None
     """Percent, of the busiest GPU."""
     users: int | None = None
@@ -84,7 +84,7 @@ def is_idle(reading: Reading) -> bool | None:
     """What one reading says of the machine; None where it does not tell."""
     if reading.gpu_util is not None and reading.gpu_util >= BUSY_FROM_PERCENT:
         return False
-    if reading.source is Witness.HEARTBEAT:
+    if reading.source is Source.HEARTBEAT:
         return None if reading.idle_for is None else reading.idle_for > timedelta(0)
     if reading.users:
         return False
@@ -144,7 +144,7 @@ def _said(reading: Reading) -> Mapping[str, Any]:
         "source": reading.source,
         "gpu_util": reading.gpu_util,
     }
-    if reading.source is Witness.PROBE:
+    if reading.source is Source.PROBE:
         said["users"] = reading.users
     else:
         said["idle_seconds"] = reading.idle_for

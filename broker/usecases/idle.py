@@ -8,7 +8,7 @@ import logging
 from datetime import datetime, timedelta
 
 from broker.decide import lease, moves
-from broker.decide.idle import IdleState, Reading, Witness, observe, probe_interval, verdict
+from broker.decide.idle import IdleState, Reading, Source, observe, probe_interval, verdict
 from broker.decide.jumps import Jump
 from broker.errors import BrokerError
 from broker.model import Attempt, Change, Session, Status, Wanted, Watch
@@ -80,14 +80,14 @@ class IdleWatch:
         """What the machine shows; a machine that cannot be asked gives an unknown reading."""
         endpoint = session.access.ssh
         if endpoint is None:
-            return Reading(self._tools.now(), Witness.PROBE)
+            return Reading(self._tools.now(), Source.PROBE)
         try:
             result = await self._access.run(session, attempt, endpoint, IDLE_COMMAND)
         except SshError as error:
             log.info("No idle reading: %s", error, extra={"session_id": session.id})
-            return Reading(self._tools.now(), Witness.PROBE)
+            return Reading(self._tools.now(), Source.PROBE)
         seen = parse_idle(result)
-        return Reading(self._tools.now(), Witness.PROBE, seen.gpu_util, seen.users)
+        return Reading(self._tools.now(), Source.PROBE, seen.gpu_util, seen.users)
 
     async def heartbeat(
         self,
@@ -102,9 +102,7 @@ class IdleWatch:
             raise WrongToken
         if session.status is not Status.RUNNING:
             return session
-        reading = Reading(
-            self._tools.now(), Witness.HEARTBEAT, gpu_util=gpu_util, idle_for=idle_for
-        )
+        reading = Reading(self._tools.now(), Source.HEARTBEAT, gpu_util=gpu_util, idle_for=idle_for)
         return await self._observe(session, reading)
 
     async def _observe(self, session: Session, reading: Reading) -> Session:

@@ -17,8 +17,8 @@ from broker.decide.idle import (
     LEAST_READINGS,
     IdleState,
     Reading,
+    Source,
     Verdict,
-    Witness,
     is_idle,
     observe,
     probe_interval,
@@ -37,13 +37,13 @@ def at(minutes: float) -> datetime:
 
 def probe(minutes: float, gpu_util: float | None = 0.0, users: int | None = 0) -> Reading:
     """What a probe saw: nothing at all, unless said otherwise."""
-    return Reading(at(minutes), Witness.PROBE, gpu_util=gpu_util, users=users)
+    return Reading(at(minutes), Source.PROBE, gpu_util=gpu_util, users=users)
 
 
 def heartbeat(minutes: float, idle_minutes: float | None, gpu_util: float | None = None) -> Reading:
     """What the machine says of itself."""
     idle_for = None if idle_minutes is None else timedelta(minutes=idle_minutes)
-    return Reading(at(minutes), Witness.HEARTBEAT, gpu_util=gpu_util, idle_for=idle_for)
+    return Reading(at(minutes), Source.HEARTBEAT, gpu_util=gpu_util, idle_for=idle_for)
 
 
 def after(readings: Iterable[Reading], state: IdleState | None = None) -> IdleState:
@@ -199,7 +199,7 @@ class TestHeartbeat:
 
     def test_an_absurd_claim_is_not_a_mistake_of_ours(self) -> None:
         """It comes from outside."""
-        claim = Reading(at(0), Witness.HEARTBEAT, idle_for=timedelta.max)
+        claim = Reading(at(0), Source.HEARTBEAT, idle_for=timedelta.max)
         assert after([claim]).since is not None
 
 
