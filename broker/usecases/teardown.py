@@ -131,10 +131,7 @@ class Teardown:
         What has been missed once is looked for again before anything more is asked for.
         """
         seen = self._seen.get(attempt.label) or await self._begin(attempt)
-        await self._look_at_what_stays_up(session, attempt, seen)
-        is_accepted = not seen.absences and await self._ask(session, attempt, effort, seen)
-        await self._look(attempt, seen)
-        await self._bill_on(session, attempt, seen)
+        is_accepted = seen.proof is None and await self._seek(session, attempt, effort, seen)
         if seen.proof is not None and _is_to_be_gone(session, attempt):
             await self._gone(session, attempt, seen, seen.proof)
             return None
@@ -143,6 +140,14 @@ class Teardown:
         if is_accepted and effort.tries >= _TRIES_THAT_SUFFICE:
             await self._shout(session, attempt, effort.tries, _WITHOUT_END)
         return self._pause(attempt, effort, seen)
+
+    async def _seek(self, session: Session, attempt: Attempt, effort: Effort, seen: _Seen) -> bool:
+        """Ask and look once more; whether the provider accepts."""
+        await self._look_at_what_stays_up(session, attempt, seen)
+        is_accepted = not seen.absences and await self._ask(session, attempt, effort, seen)
+        await self._look(attempt, seen)
+        await self._bill_on(session, attempt, seen)
+        return is_accepted
 
     async def _begin(self, attempt: Attempt) -> _Seen:
         """Where a process before this one has asked already, look first what came of it."""

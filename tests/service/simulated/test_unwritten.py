@@ -66,3 +66,31 @@ def test_a_machine_whose_end_could_not_be_written_down_is_no_leak(
             assert 0.0 == leaked(broker)
 
     time.run(story())
+
+
+def test_what_is_proved_gone_is_not_looked_for_until_it_can_be_written(
+    time: SimulatedTime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two lookups prove it, and nobody's turn is taken by others."""
+
+    async def story() -> None:
+        async with simulated_broker(time, tmp_path) as broker:
+            session = await broker.running(reservation=timedelta(minutes=5))
+            broker.fault("error", "destroy")
+            await broker.parts.sessions.done(session.id)
+            get, looked = broker.market.get, []
+
+            async def count(instance_id: str) -> Instance:
+                looked.append(instance_id)
+                return await get(instance_id)
+
+            async with unwritable(broker.parts, tmp_path):
+                while await broker.alive():
+                    await time.pass_by(seconds=1)
+                await time.pass_by(seconds=10)
+                monkeypatch.setattr(broker.market, "get", count)
+                await time.pass_by(minutes=2)
+                assert [] == looked
+            await broker.until(session.id, Status.STOPPED)
+
+    time.run(story())
