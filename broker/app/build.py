@@ -193,7 +193,7 @@ def _tools(
         fleets={name: Fleet(door, clock) for name, door in doors.items()},
         inventory=inventory,
         funds=funds,
-        destructions=Destructions(store, now=now),
+        destructions=Destructions(store, now=now, steady=clock.steady),
         templates=Templates(doors, now=clock.steady),
         keyring=keyring,
         rules=_rules(settings, deployment),

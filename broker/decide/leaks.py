@@ -54,21 +54,25 @@ def count_leaks(
     before: Leaks,
     due: Mapping[Machine, datetime],
     overdue: Mapping[Machine, datetime],
+    ended: Mapping[Machine, datetime],
     now: datetime,
     steady: datetime,
 ) -> tuple[Leaks, dict[str, timedelta]]:
     """What was counted by now, and what is to be added for each provider.
 
     `due` are the machines of sessions, by the wall clock; `overdue` the orphans and when each of
-    them had to be gone, by the steady one. `now` and `steady` are the same instant. Only what lies
-    between the looks is counted: neither the time of an earlier process nor that of a jump.
+    them had to be gone, by the steady one, as `ended`: what ended since the last look, or before
+    it without being written. `now` and `steady` are the same instant. Only what lies between the
+    looks is counted: neither the time of an earlier process nor that of a jump.
     """
     since = begun_steadily(before.since, due, now, steady) | dict(overdue)
     leaked: dict[str, timedelta] = defaultdict(timedelta)
-    for machine, instant in since.items():
+    over = {machine: at for machine, at in before.since.items() if machine in ended}
+    for machine, instant in (over | since).items():
         begin = max(instant + REACTION, before.counted_until)
-        leaked[machine.provider] += max(steady - begin, timedelta())
-    return Leaks(max(steady, before.counted_until), since), dict(leaked)
+        leaked[machine.provider] += max(ended.get(machine, steady) - begin, timedelta())
+    lasting = {machine: instant for machine, instant in since.items() if machine not in ended}
+    return Leaks(max(steady, before.counted_until), lasting), dict(leaked)
 
 
 def forgiven(counted: Leaks, steady: datetime) -> Leaks:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -25,17 +25,20 @@ log = logging.getLogger(__name__)
 class Destructions:
     """Remembers every destruction that has met trouble until its machine is gone."""
 
-    def __init__(self, store: Store, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: Store, *, now: Callable[[], datetime], steady: Callable[[], datetime]
+    ) -> None:
         self._store = store
         self._now = now
+        self._steady = steady
         self._failing: dict[tuple[str, str], Failing] = {}
-        self._ended: set[tuple[str, str]] = set()
-        """What was accepted or is gone, written or not."""
+        self._ended: dict[tuple[str, str], datetime] = {}
+        """What was accepted or is gone, written or not -> since when, by the steady clock."""
 
     def fail(self, trouble: Failing) -> Failing:
         """Note trouble, and return all that is known of this destruction."""
         key = (trouble.provider, trouble.instance_id)
-        self._ended.discard(key)
+        self._ended.pop(key, None)
         known = self._failing[key] = fails_again(self._failing.get(key), trouble)
         return known
 
@@ -57,22 +60,24 @@ class Destructions:
     def accept(self, provider: str, instance_id: str) -> None:
         """The marketplace agrees at last; the machine is not proved gone yet."""
         key = (provider, instance_id)
-        self._ended.add(key)
+        self._ended.setdefault(key, self._steady())
         if (known := self._failing.get(key)) is not None:
             self._failing[key] = replace(known, answer="It is accepted, and not proved yet.")
 
     def succeed(self, provider: str, instance_id: str) -> None:
         """The machine is gone."""
         self._failing.pop((provider, instance_id), None)
-        self._ended.add((provider, instance_id))
+        self._ended.setdefault((provider, instance_id), self._steady())
 
-    def ended_of(self, machines: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Provider and instance of those whose end was accepted or seen; all others are forgotten.
+    def ended(self, lasting: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
+        """Provider and instance of those whose end was accepted or seen since the last time.
 
-        This process knows that though it could not be written.
+        With the instant by the steady clock. Those of `lasting`, whose end may not be written yet,
+        are told of again the next time, the others are forgotten.
         """
-        self._ended.intersection_update(machines)
-        return set(self._ended)
+        ended = self._ended
+        self._ended = {key: at for key, at in ended.items() if key in lasting}
+        return ended
 
     def failing(self, provider: str) -> list[Failing]:
         """Those at one provider, the longest first."""

@@ -40,13 +40,9 @@ class LeakMeter:
             for provider, memory in memories.items()
             for instance_id, instant in memory.overdue_at.items()
         }
-        machines = [(one.provider, one.instance_id) for one in watches if one.instance_id]
-        ended = self._tools.destructions.ended_of(machines)
-        due = {
-            machine: since
-            for machine, since in unwanted(watches, now).items()
-            if (machine.provider, machine.id) not in ended
-        }
-        self._counted, leaked = count_leaks(self._counted, due, overdue, now, steady)
+        machines = {(one.provider, one.instance_id) for one in watches if one.instance_id}
+        ended = {Machine(*key): at for key, at in self._tools.destructions.ended(machines).items()}
+        due = unwanted(watches, now)
+        self._counted, leaked = count_leaks(self._counted, due, overdue, ended, now, steady)
         for provider, span in leaked.items():
             self._listener.machines_overstayed(provider, span)

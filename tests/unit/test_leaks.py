@@ -42,7 +42,7 @@ def test_a_leak_grows_from_look_to_look() -> None:
     counted, leaked = Leaks(NOW), []
     for seconds in (0, 1, 5, 10, 10, 3600):
         steady = NOW + timedelta(seconds=seconds)
-        counted, found = count_leaks(counted, {MACHINE: NOW}, {}, steady, steady)
+        counted, found = count_leaks(counted, {MACHINE: NOW}, {}, {}, steady, steady)
         leaked.append(found["simulator"].total_seconds())
 
     assert [0, 0, 3, 5, 0, 3590] == leaked
@@ -50,26 +50,26 @@ def test_a_leak_grows_from_look_to_look() -> None:
 
 def test_the_time_before_the_process_began_is_not_counted() -> None:
     """Nobody knows how much of it an earlier process has counted."""
-    counted, leaked = count_leaks(Leaks(NOW), {MACHINE: NOW - timedelta(hours=1)}, {}, NOW, NOW)
+    counted, leaked = count_leaks(Leaks(NOW), {MACHINE: NOW - timedelta(hours=1)}, {}, {}, NOW, NOW)
     assert {"simulator": timedelta()} == leaked
 
     later = NOW + LATER
-    _, leaked = count_leaks(counted, {MACHINE: NOW - timedelta(hours=1)}, {}, later, later)
+    _, leaked = count_leaks(counted, {MACHINE: NOW - timedelta(hours=1)}, {}, {}, later, later)
     assert {"simulator": LATER} == leaked
 
 
 def test_a_jump_of_the_wall_clock_is_no_leak() -> None:
     """An end that was due long ago of a sudden, and one that was due before."""
     late, jumped = NOW + LATER, NOW + timedelta(hours=5)
-    counted, _ = count_leaks(Leaks(NOW), {MACHINE: NOW}, {}, NOW, NOW)
-    _, leaked = count_leaks(counted, {MACHINE: NOW}, {}, jumped, late)
+    counted, _ = count_leaks(Leaks(NOW), {MACHINE: NOW}, {}, {}, NOW, NOW)
+    _, leaked = count_leaks(counted, {MACHINE: NOW}, {}, {}, jumped, late)
     assert {"simulator": LATER - REACTION} == leaked
 
     counted = forgiven(Leaks(NOW), late)
     due = {MACHINE: NOW + timedelta(hours=1)}
-    counted, leaked = count_leaks(counted, due, {}, jumped, late)
+    counted, leaked = count_leaks(counted, due, {}, {}, jumped, late)
     assert {"simulator": timedelta()} == leaked
-    _, leaked = count_leaks(counted, due, {}, jumped + LATER, late + LATER)
+    _, leaked = count_leaks(counted, due, {}, {}, jumped + LATER, late + LATER)
     assert {"simulator": LATER - REACTION} == leaked
 
 
@@ -79,9 +79,31 @@ def test_orphans_leak_like_machines_of_sessions() -> None:
     future = Machine("vastai", "i-3")
     overdue = {orphan: NOW - LATER, future: NOW + LATER}
     counted, leaked = count_leaks(
-        Leaks(NOW - timedelta(hours=1)), {MACHINE: NOW}, overdue, NOW, NOW
+        Leaks(NOW - timedelta(hours=1)), {MACHINE: NOW}, overdue, {}, NOW, NOW
     )
     assert {"simulator": timedelta(), "vastai": LATER - REACTION} == leaked
 
-    _, leaked = count_leaks(counted, {}, {}, NOW + LATER, NOW + LATER)
+    _, leaked = count_leaks(counted, {}, {}, {}, NOW + LATER, NOW + LATER)
     assert {} == leaked
+
+
+def test_a_leak_is_counted_to_its_end() -> None:
+    """And not to the look that finds it ended, nor where nothing ended: its lease was extended."""
+    counted, _ = count_leaks(Leaks(NOW), {MACHINE: NOW}, {}, {}, NOW, NOW)
+    ended = {MACHINE: NOW + timedelta(seconds=9)}
+
+    _, leaked = count_leaks(counted, {}, {}, ended, NOW + LATER, NOW + LATER)
+    assert {"simulator": timedelta(seconds=7)} == leaked
+    _, leaked = count_leaks(counted, {}, {}, {}, NOW + LATER, NOW + LATER)
+    assert {} == leaked
+
+
+def test_what_ended_and_could_not_be_written_leaks_no_more() -> None:
+    """It is due as long as its row says so, and counted once."""
+    due, ended = {MACHINE: NOW}, {MACHINE: NOW + timedelta(seconds=5)}
+    counted, found = Leaks(NOW), []
+    for later in (LATER, 2 * LATER):
+        counted, leaked = count_leaks(counted, due, {}, ended, NOW + later, NOW + later)
+        found.append(leaked["simulator"].total_seconds())
+
+    assert [3, 0] == found
