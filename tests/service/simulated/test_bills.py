@@ -11,7 +11,7 @@ import pytest
 from broker.decide.money import cost
 from broker.effects import Effect
 from broker.model import Session, Status
-from providers.errors import Unauthorized
+from providers.errors import Unauthorized, Unavailable
 from tests.simulated import Simulated, SimulatedTime, simulated_broker
 
 
@@ -98,6 +98,32 @@ def test_a_machine_that_nobody_may_destroy_is_billed_on(
             (accrual,) = (await broker.parts.sessions.overview(session.id)).accruals
             late = cost(accrual, time.now()) - bill.billed
             assert 0 <= late <= bill.price_per_hour / 60, (over, late)
+
+    time.run(story())
+
+
+def test_a_machine_whose_end_got_no_answer_is_billed_until_it_was_missed(
+    time: SimulatedTime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows which of the calls had its effect, and when: it may have been the last one."""
+
+    async def keep_silent(*_: object) -> NoReturn:
+        raise Unavailable
+
+    async def story() -> None:
+        async with simulated_broker(time, tmp_path) as broker:
+            session = await broker.running()
+            with monkeypatch.context() as silent:
+                for call in ("list_instances", "get", "destroy"):
+                    silent.setattr(broker.market, call, keep_silent)
+                await broker.parts.sessions.done(session.id)
+                await time.pass_by(minutes=10)
+            await broker.market.destroy(session.instance_id or "")
+            await broker.until(session.id, Status.STOPPED)
+            (bill,) = await broker.bills()
+            (accrual,) = (await broker.parts.sessions.overview(session.id)).accruals
+            late = cost(accrual, time.now()) - bill.billed
+            assert 0 <= late <= bill.price_per_hour / 60
 
     time.run(story())
 
