@@ -64,7 +64,7 @@ def _present(owned: Owned, now: datetime) -> shapes.Instance:
         "label": instance.label,
         "ownership": owned.ownership,
         "deployment": label.deployment if label else None,
-        "session_id": label.session_id if label else None,
+        "session_id": _session_id(owned),
         "session_status": owned.holder.status if owned.holder else None,
         "status": instance.status,
         "gpu_type": instance.gpu_type,
@@ -76,6 +76,13 @@ def _present(owned: Owned, now: datetime) -> shapes.Instance:
         "first_seen_at": seen.first_seen_at if seen else None,
         "destroy_asked_at": seen.destroy_asked_at if seen else None,
     }
+
+
+def _session_id(owned: Owned) -> str | None:
+    """Whose it is; of a machine that is not ours, what its label says."""
+    if owned.holder is not None:
+        return owned.holder.session_id
+    return owned.label.session_id if owned.label else None
 
 
 def _age(since: datetime | None, now: datetime) -> int | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from broker.api.http import present_money
 from broker.app.adapters import drains_of, open_providers
 from broker.app.build import Parts, built
 from broker.app.identity import (
@@ -90,7 +91,7 @@ class CleanupRow:
             "instance_id": self.instance.id,
             "label": self.instance.label,
             "age_seconds": None if self.age is None else int(self.age.total_seconds()),
-            "price_per_hour": None if price is None else float(price),
+            "price_per_hour": None if price is None else present_money(price),
             "verdict": self.judgement.verdict,
             "destroyed": self.destroyed,
             "why": self.problem or self.judgement.why,

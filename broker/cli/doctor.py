@@ -280,8 +280,14 @@ def present_machines(provider: Body) -> Iterator[Finding]:
         remedy = "`gpu-broker providers instances` shows them: end what is yours in the console."
         yield Finding(WARN, "machines", text, remedy)
     if foreign := (machines(provider, "foreign") or 0) - unreadable:
-        text = f"{foreign} machines in the account of {provider['name']} are another deployment's"
-        remedy = "If that one is gone: `gpu-broker cleanup-orphans --deployment ID` shows them."
+        text = (
+            f"{foreign} machines in the account of {provider['name']} are not ours: they have "
+            "another deployment's label or no broker's, and are never touched"
+        )
+        remedy = (
+            "`gpu-broker providers instances` tells which. Of a deployment that is gone: "
+            "`gpu-broker cleanup-orphans --deployment ID` shows them."
+        )
         yield Finding(WARN, "machines", text, remedy)
 
 

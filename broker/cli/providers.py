@@ -99,7 +99,7 @@ def _print_instances(accounts: list[Body], empty: str) -> None:
         ("AGE", _age),
         ("$/H", "price_per_hour"),
         ("DEADLINE", "deadline"),
-        ("LABEL", lambda row: None if row.get("session_id") else row.get("label")),
+        ("LABEL", _telling_label),
     ]
     rows = [
         {**instance, "provider": account["provider"]}
@@ -110,6 +110,13 @@ def _print_instances(accounts: list[Body], empty: str) -> None:
     for account in accounts:
         if account["instances"]:
             say(f"{account['provider']}: {dollars(account['burn_per_hour'])}/h in all.")
+
+
+def _telling_label(row: Body) -> str | None:
+    """The label, where it does not name the session that is shown."""
+    session, label = row.get("session_id"), row.get("label")
+    is_named = session and label and session.removeprefix("sess-") in label
+    return None if is_named else label
 
 
 def _age(row: Body) -> str | None:

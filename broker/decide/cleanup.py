@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from broker.decide.ownership import is_held
 from broker.decide.plan import see
-from broker.model import LIVE, Holder, Sighting
+from broker.model import Holder, Sighting
 from providers.base import Instance
 from providers.label import Label, is_unreadable, parse_label
 
@@ -56,7 +57,7 @@ def judge(
         return Judgement(Verdict.UNREADABLE, why)
     if label is None or label.deployment != deployment:
         return Judgement(Verdict.FOREIGN, "It does not carry our label.")
-    if holder is not None and holder.status in LIVE:
+    if holder is not None and is_held(holder, instance, label):
         return Judgement(Verdict.CLAIMED, f"Session {holder.session_id} is {holder.status}.")
     if not has_database:
         return _by_label(label, is_forced=is_forced, now=now)
@@ -86,8 +87,7 @@ def seen_now(
         label = parse_label(instance.label)
         if label is None or label.deployment != deployment:
             continue
-        holder = holders.get(label.session_id)
-        if holder is None or holder.status not in LIVE:
+        if not is_held(holders.get(label.session_id), instance, label):
             known[instance.id] = see(known.get(instance.id), provider, instance, now)
     return list(known.values())
 

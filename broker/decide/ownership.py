@@ -23,7 +23,7 @@ class Ownership(StrEnum):
     FOREIGN = "foreign"
     """Another deployment's, or without a label of a broker's: never touched."""
     OURS = "ours"
-    """A live session holds it."""
+    """A live session holds it; its label may have been changed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Owned:
     label: Label | None
     """None where it carries none of a broker's."""
     holder: Holder | None
-    """The session that its label names, where it is ours and our records know it."""
+    """The session that holds it, or that our label names; None where our records know none."""
     sighting: Sighting | None
     """Of an orphan: since when it is known as one."""
 
@@ -90,9 +90,16 @@ def judge_owners(
     sightings: Iterable[Sighting],
     deployment: str,
 ) -> list[Owned]:
-    """Every instance with its owner, in the order of `Ownership`, the oldest first."""
+    """Every instance with its owner, in the order of `Ownership`, the oldest first.
+
+    `holders` has the sessions that the labels name, and those whose records name an instance.
+    """
     seen = {sighting.instance_id: sighting for sighting in sightings}
-    owned = [_judged(one, holders, seen.get(one.id), deployment) for one in instances]
+    keepers = {holder.instance_id: holder for holder in holders.values() if _keeps(holder)}
+    owned = [
+        _judged(one, holders, keepers.get(one.id), seen.get(one.id), deployment)
+        for one in instances
+    ]
     return sorted(owned, key=_rank)
 
 
@@ -113,11 +120,14 @@ def count_machines(
 def _judged(
     instance: Instance,
     holders: Mapping[str, Holder],
+    keeper: Holder | None,
     sighting: Sighting | None,
     deployment: str,
 ) -> Owned:
     label = parse_label(instance.label)
     if label is None or label.deployment != deployment:
+        if keeper is not None:
+            return Owned(instance, Ownership.OURS, label, keeper, None)
         is_marked = is_unreadable(instance.label, deployment)
         ownership = Ownership.UNREADABLE if is_marked else Ownership.FOREIGN
         return Owned(instance, ownership, label, None, None)
@@ -125,6 +135,11 @@ def _judged(
     if is_held(holder, instance, label):
         return Owned(instance, Ownership.OURS, label, holder, None)
     return Owned(instance, Ownership.ORPHANED, label, holder, sighting)
+
+
+def _keeps(holder: Holder) -> bool:
+    """Whether a live session holds the instance that its record names, whatever label that has."""
+    return holder.status in LIVE and not holder.is_closed
 
 
 _ORDER = tuple(Ownership)

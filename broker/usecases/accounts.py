@@ -99,7 +99,7 @@ class Accounts:
         except (ProviderError, TimeoutError) as error:
             why = str(error) or "It does not answer in time."
             raise ProviderUnavailable(f"{name} cannot be listed: {why}") from error
-        holders = await self._holders(listing.instances)
+        holders = await self._holders(name, listing.instances)
         seen = await self._tools.store.sightings(name)
         ours = self._tools.rules.deployment
         return AccountInstances(
@@ -121,7 +121,7 @@ class Accounts:
 
     async def _look(self, name: str) -> Account:
         listing = await self._listing(name)
-        machines = await self._machines(listing.instances) if listing else None
+        machines = await self._machines(name, listing.instances) if listing else None
         door = self._tools.doors[name]
         is_draining = door.drain is not None
         reading = self._tools.inventory.readings()[name]
@@ -152,13 +152,23 @@ class Accounts:
                 return await fleet.fresh()
         return fleet.latest
 
-    async def _machines(self, instances: Sequence[Instance]) -> Machines:
-        holders = await self._holders(instances)
+    async def _machines(self, name: str, instances: Sequence[Instance]) -> Machines:
+        holders = await self._holders(name, instances)
         return count_machines(instances, holders, self._tools.rules.deployment)
 
-    async def _holders(self, instances: Sequence[Instance]) -> dict[str, Holder]:
-        """The sessions that the labels of the instances name."""
-        return await self._tools.store.holders(sessions_named(instances))
+    async def _holders(self, name: str, instances: Sequence[Instance]) -> dict[str, Holder]:
+        """The sessions that the labels of the instances name, and those that hold them.
+
+        A label can be changed by hand; the record of a live session still names its instance.
+        """
+        listed = {instance.id for instance in instances}
+        holding = [
+            watch.id
+            async for page in self._tools.store.watches()
+            for watch in page
+            if watch.provider == name and watch.instance_id in listed
+        ]
+        return await self._tools.store.holders(sorted({*sessions_named(instances), *holding}))
 
 
 async def live_sessions(store: Store) -> Counter[str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from broker.effects import Effect
+from broker.model import Change
 from tests.service.conftest import Broker, Serve
 from tests.service.scenarios import a_label, made, reconciled, running
 
@@ -72,6 +75,24 @@ async def test_a_machine_with_our_mark_and_no_readable_label_is_shown(serve: Ser
         (account,) = body["providers"]
         assert {"ours": 0, "orphaned": 0, "foreign": 1} == account["machines"]
         assert 1 == account["unreadable_labels"]
+
+
+async def test_a_machine_that_a_session_holds_is_ours_whatever_its_label(serve: Serve) -> None:
+    """The record of the session names it; the label is told as it is now."""
+    async with serve(lifecycle__orphan_grace_period="1h") as broker:
+        session = await running(broker)
+        relabelled = await made(broker, "my-training")
+        await broker.parts.tools.journal.apply(
+            session["id"],
+            lambda one, _: Change(Effect.WARN, replace(one, instance_id=relabelled)),
+        )
+
+        found = (await instances(broker))[relabelled]
+
+        assert ("ours", session["id"]) == (found["ownership"], found["session_id"])
+        assert ("my-training", "running") == (found["label"], found["session_status"])
+        _, body = await broker.call("GET", "/api/v1/providers")
+        assert {"ours": 1, "orphaned": 1, "foreign": 0} == body["providers"][0]["machines"]
 
 
 async def test_an_account_that_cannot_be_listed_is_no_empty_account(market_only: Broker) -> None:

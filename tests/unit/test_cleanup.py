@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
-from broker.decide.cleanup import Verdict, judge
-from tests.builders import DEPLOYMENT, NOW, a_label, an_instance
+from broker.app.offline import CleanupRow
+from broker.decide.cleanup import Judgement, Verdict, judge, seen_now
+from broker.model import Holder, Status
+from providers.base import Instance
+from tests.builders import DEPLOYMENT, NOW, SESSION_ID, a_holder, a_label, an_instance
 
 GRACE = timedelta(minutes=5)
 OLD = an_instance(label=a_label(), created_at=NOW - timedelta(hours=9))
@@ -58,3 +62,58 @@ def test_a_machine_with_our_mark_and_no_readable_label_is_shown_and_spared(
     )
     assert Verdict.UNREADABLE is judgement.verdict
     assert "cannot be read" in judgement.why
+
+
+UNKNOWN = a_holder(status=Status.PROVISIONING, instance_id=None)
+TWIN = an_instance(id="i-2", created_at=OLD.created_at)
+
+
+@pytest.mark.parametrize(
+    ("instance", "holder", "verdict"),
+    [
+        (OLD, a_holder(), Verdict.CLAIMED),
+        (OLD, UNKNOWN, Verdict.CLAIMED),
+        (TWIN, UNKNOWN, Verdict.CLAIMED),
+        (TWIN, a_holder(), Verdict.ORPHANED),
+        (OLD, a_holder(status=Status.STOPPED), Verdict.ORPHANED),
+        (OLD, a_holder(is_closed=True), Verdict.ORPHANED),
+        (OLD, a_holder(attempt=2), Verdict.ORPHANED),
+    ],
+)
+def test_a_machine_is_claimed_where_a_sweep_would_call_it_held(
+    instance: Instance, holder: Holder, verdict: Verdict
+) -> None:
+    """A session claims one machine, and any under its label while it is open which that is."""
+    judgement = judge(
+        instance,
+        deployment=DEPLOYMENT,
+        holder=holder,
+        has_database=True,
+        is_forced=False,
+        first_seen_at=None,
+        restored_at=None,
+        grace=GRACE,
+        now=NOW,
+    )
+    assert verdict is judgement.verdict
+
+
+def test_the_twin_of_a_held_machine_is_remembered_as_seen() -> None:
+    """Where its age is not told, its grace counts from that."""
+    seen = seen_now(
+        "simulator",
+        [OLD, TWIN],
+        deployment=DEPLOYMENT,
+        holders={SESSION_ID: a_holder()},
+        before=[],
+        now=NOW,
+    )
+    assert ["i-2"] == [sighting.instance_id for sighting in seen]
+
+
+def test_a_price_is_shown_with_six_decimals_at_most() -> None:
+    """However many the marketplace adds it up to."""
+    machine = an_instance(price_per_hour=Decimal("0.20400000000000001"))
+    row = CleanupRow("vastai", machine, Judgement(Verdict.CLAIMED, ""), None)
+
+    assert "0.204" == str(row.present()["price_per_hour"])

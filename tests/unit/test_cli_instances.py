@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.unit.cli_stub import StubApi, gpu_broker
 
 UNREADABLE = {"error": "vastai cannot be listed: no.", "code": "provider_unavailable"}
@@ -51,6 +53,23 @@ def test_an_account_that_cannot_be_listed_does_not_hide_the_others(api: StubApi)
     assert ["tensordock"] == [one["provider"] for one in report["accounts"]]
     assert ["vastai"] == list(report["unlisted"])
     assert "vastai cannot be listed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [("my-training", "my-training"), ("gpub-4f2k9qzw-abc234defg-29494320-1", "-"), (None, "-")],
+)
+def test_a_label_is_shown_where_it_does_not_name_the_session(
+    api: StubApi, label: str | None, shown: str
+) -> None:
+    """A machine whose label was changed by hand can be told from the others."""
+    held = {"instance_id": "31", "ownership": "ours", "session_id": "sess-abc234defg"}
+    answer = account("vastai") | {"instances": [held | {"label": label}]}
+    api.answers("GET /api/v1/providers/vastai/instances", answer)
+
+    result = gpu_broker("providers", "instances", "vastai")
+
+    assert shown == result.stdout.splitlines()[1].split()[-1]
 
 
 def test_an_empty_account_says_so(api: StubApi) -> None:

@@ -28,7 +28,8 @@ class Instance(TypedDict):
         Ownership,
         Field(
             description=(
-                "`ours`: a live session holds it; `orphaned`: it has our label, and none does; "
+                "`ours`: a live session holds it, whatever its label says now; `orphaned`: it has "
+                "our label, and none does; "
                 "`unreadable`: its label has our mark, and nobody can read the rest, never "
                 "touched; `foreign`: another deployment's or no broker's, never touched."
             ),
@@ -38,7 +39,9 @@ class Instance(TypedDict):
     deployment: Annotated[
         str | None, Field(description="The broker on its label.", examples=["4f2k9qzw"])
     ]
-    session_id: Annotated[SessionId | None, Field(description="The session on its label.")]
+    session_id: Annotated[
+        SessionId | None, Field(description="The session that holds it, else the one on its label.")
+    ]
     session_status: Annotated[
         Status | None, Field(description="Of that session, where it is ours.", examples=["running"])
     ]
