@@ -61,7 +61,7 @@ class _Seen:
     """The last call to destroy it that may still have its effect, by the steady clock."""
     is_billed: bool = True
     """Its meter was not stopped by a call to destroy it."""
-    is_unanswered: bool = False
+    is_call_lost: bool = False
     """A call to destroy it got no answer: nobody knows when it had its effect, if ever."""
     is_accepted: bool = False
     """The provider has accepted such a call."""
@@ -214,7 +214,7 @@ class Teardown:
         except ProviderError as error:
             if not isinstance(error, _WITHOUT_EFFECT):
                 seen.call(self._tools.steady())
-                seen.is_unanswered = True
+                seen.is_call_lost = True
             elif seen.called_at is None:
                 seen.is_billed = True
                 await self._note(session, run_on)
@@ -230,7 +230,7 @@ class Teardown:
         steady = self._tools.steady()
         dated = partial(self._tools.clock.dated, steady)
         seen.is_accepted = seen.is_known = True
-        seen.is_unanswered = False
+        seen.is_call_lost = False
         if attempt.destroy_accepted_at is not None and not seen.is_up:
             return
         is_first = attempt.destroy_accepted_at is None and not seen.ignored
@@ -310,7 +310,7 @@ class Teardown:
             if not seen.is_known and attempt.verified_at is None:
                 # It was made, and nobody ever saw it: it may still appear.
                 known = replace(known, tombstone_until=tools.now() + moves.TOMBSTONE)
-            is_written = is_stopped and seen.unwritten_at is None and not seen.is_unanswered
+            is_written = is_stopped and seen.unwritten_at is None and not seen.is_call_lost
             first = replace(proof.first, at=tools.clock.dated(proof.first.steadily_at))
             shown = replace(proof, first=first)
             return moves.gone(session, known, shown, tools.now(), is_stopped=is_written)
