@@ -24,6 +24,9 @@ _LONGEST_REST = timedelta(minutes=1)
 _MOST_TRIES = 3
 _SHORTEST_SETTLE = timedelta(seconds=1)
 
+DESTRUCTIONS_AT_ONCE = 32
+"""No machine lives on because the marketplace takes its time over the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lane:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from broker.errors import StartupError
+from broker.store.schema import LIVE
 from broker.store.soundness import (
     ANOTHER_COPY,
     DAMAGED,
@@ -35,9 +36,7 @@ COPIED_AT = "copied_at"
 
 _STAMP = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
 _STAMP_OF = "SELECT value FROM meta WHERE key = ?"
-_COUNTS = (
-    "SELECT count(*), count(*) FILTER (WHERE status NOT IN ('stopped', 'failed')) FROM sessions"
-)
+_COUNTS = f"SELECT count(*), count(*) FILTER (WHERE {LIVE}) FROM sessions"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)

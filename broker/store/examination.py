@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from broker.store.opening import try_writing
-from broker.store.schema import HEAD
+from broker.store.schema import HEAD, LIVE
 from broker.store.soundness import (
     check,
     examining,
@@ -23,10 +23,7 @@ from broker.store.soundness import (
 
 _ROOM = 1_048_576
 """Bytes that a disk must take for a database to be worked with: its log has to grow."""
-_LIVE = (
-    "SELECT provider, count(*) FROM sessions WHERE status NOT IN ('stopped', 'failed')"
-    " GROUP BY provider"
-)
+_LIVE = f"SELECT provider, count(*) FROM sessions WHERE {LIVE} GROUP BY provider"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,15 @@ NEXT_DUE: Prepared[datetime] = Prepared(
     lambda row: row["lease_ends_at"],
 )
 
+HOLDERS_OF_INSTANCES: Prepared[str] = Prepared(
+    sa.select(sessions.c.id).where(
+        LIVE,
+        sessions.c.provider == sa.bindparam("provider"),
+        sessions.c.instance_id.in_(_any_of("instance_ids")),
+    ),
+    lambda row: row["id"],
+)
+
 HOLDINGS: Prepared[Row] = Prepared(
     sa.select(
         sessions.c.id,

@@ -231,6 +231,11 @@ class Store:
         """The sessions still wanted whose lease is over, the longest overdue first."""
         return await self._reader.fetch(queries.DUE, instant=now)
 
+    async def sessions_with(self, provider: str, instance_ids: Sequence[str]) -> list[str]:
+        """The sessions that are not final and whose records name one of these instances."""
+        given = {"provider": provider, "instance_ids": _list(instance_ids)}
+        return await self._reader.fetch(queries.HOLDERS_OF_INSTANCES, **given)
+
     async def holders(self, session_ids: Sequence[str]) -> dict[str, Holder]:
         """What those of these sessions that exist say about their instances."""
         held: dict[str, Holder] = {}

@@ -13,7 +13,14 @@ from datetime import datetime, timedelta
 from broker.decide.destruction import Failing
 from broker.decide.draining import counted
 from broker.decide.funds import Credit
-from broker.decide.ownership import Machines, Owned, count_machines, judge_owners, sessions_named
+from broker.decide.ownership import (
+    Machines,
+    Owned,
+    count_machines,
+    judge_owners,
+    ours_among,
+    sessions_named,
+)
 from broker.errors import NotFound, ProviderUnavailable
 from broker.model import LIVE, Event, Holder
 from broker.store import Store
@@ -161,14 +168,11 @@ class Accounts:
 
         A label can be changed by hand; the record of a live session still names its instance.
         """
-        listed = {instance.id for instance in instances}
-        holding = [
-            watch.id
-            async for page in self._tools.store.watches()
-            for watch in page
-            if watch.provider == name and watch.instance_id in listed
-        ]
-        return await self._tools.store.holders(sorted({*sessions_named(instances), *holding}))
+        store = self._tools.store
+        labelled = {one.id for one, _ in ours_among(instances, self._tools.rules.deployment)}
+        others = [one.id for one in instances if one.id not in labelled]
+        holding = await store.sessions_with(name, others) if others else []
+        return await store.holders(sorted({*sessions_named(instances), *holding}))
 
 
 async def live_sessions(store: Store) -> Counter[str]:

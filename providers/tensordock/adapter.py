@@ -21,7 +21,7 @@ from providers.base import (
 from providers.calls import Calls
 from providers.errors import ImageUnavailable, NotFound, ProviderError, Unavailable
 from providers.http import MEBIBYTE, HttpClient
-from providers.pacing import Lane, Pacer, settle_at
+from providers.pacing import DESTRUCTIONS_AT_ONCE, Lane, Pacer, settle_at
 from providers.tensordock.creation import TEXT_LIMITS, images_for, present_creation
 from providers.tensordock.failures import (
     NothingThere,
@@ -51,8 +51,6 @@ _DESTROY, _OTHER = "destroy", "other"
 _OTHER_INTERVAL, _DESTROY_INTERVAL = timedelta(seconds=1), timedelta(seconds=2)
 """Between two calls of a lane at pace 1: together fewer than the hundred a minute allowed."""
 _CALLS_AT_ONCE = 8
-_DESTRUCTIONS_AT_ONCE = 32
-"""No machine lives on because the marketplace takes its time over the others."""
 _USUAL_WAIT = timedelta(seconds=30)
 
 
@@ -84,7 +82,7 @@ class TensordockProvider:
         pacer = Pacer(
             {
                 _OTHER: Lane(_OTHER_INTERVAL * options.pace, _CALLS_AT_ONCE),
-                _DESTROY: Lane(_DESTROY_INTERVAL * options.pace, _DESTRUCTIONS_AT_ONCE),
+                _DESTROY: Lane(_DESTROY_INTERVAL * options.pace, DESTRUCTIONS_AT_ONCE),
             }
         )
         self._calls = Calls(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 
-from providers.pacing import Lane, Pacer
+from providers.pacing import DESTRUCTIONS_AT_ONCE, Lane, Pacer
 
 
 class Call(StrEnum):
@@ -41,8 +41,6 @@ _SECONDS: Mapping[Call, float] = {
 _MARGIN = 1.05
 """What is sent apart may arrive closer together."""
 _CALLS_AT_ONCE = 4
-_DESTRUCTIONS_AT_ONCE = 32
-"""No machine lives on because the marketplace takes its time over the others."""
 
 
 def search_interval(pace: float) -> timedelta:
@@ -55,7 +53,7 @@ def open_pacer(pace: float) -> Pacer:
     lanes = {
         call.value: Lane(
             timedelta(seconds=seconds * _MARGIN * pace),
-            _DESTRUCTIONS_AT_ONCE if call is Call.DESTROY else _CALLS_AT_ONCE,
+            DESTRUCTIONS_AT_ONCE if call is Call.DESTROY else _CALLS_AT_ONCE,
         )
         for call, seconds in _SECONDS.items()
     }

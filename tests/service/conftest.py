@@ -33,6 +33,8 @@ QUICK = {
     "inventory.cache_ttl": "500ms",
 }
 """The whole lifecycle in a few seconds."""
+UNHURRIED = {"lifecycle__check_interval": "1h", "lifecycle__reconciliation_interval": "1h"}
+"""No look by itself: what happens was due at its instant, was asked for, or came of a start."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,7 @@ from click.testing import Result
 
 from broker.store import opening
 from broker.store.lock import DatabaseLock
-from tests.service.store_examples import add, names_in, offer, opened, session
+from tests.service.store_examples import add, kept_locked, names_in, offer, opened, session
 from tests.service.test_store_opening import no_file_can_grow, run_sql
 from tests.unit.cli_stub import gpu_broker
 
@@ -104,8 +102,7 @@ async def test_a_database_that_another_program_keeps_is_found_out(
     """A shell that was left open, for example."""
     await recorded(file)
     monkeypatch.setattr(opening, "BUSY_TIMEOUT", 0)
-    with closing(sqlite3.connect(file, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with kept_locked(file):
         result = examined(file, "--simulate")
 
     assert 1 == result.exit_code

@@ -9,7 +9,7 @@ import pytest
 
 from broker.clock import utcnow
 from broker.decide import hold
-from tests.service.conftest import Broker, Serve, eventually
+from tests.service.conftest import UNHURRIED, Broker, Serve, eventually
 from tests.service.scenarios import (
     assert_sound,
     ended,
@@ -21,7 +21,7 @@ from tests.service.scenarios import (
     shorten,
     warm_up,
 )
-from tests.service.test_sweep import UNHURRIED, watch_idleness
+from tests.service.test_sweep import watch_idleness
 
 
 async def hold_it(broker: Broker, session_id: str, **fields: Any) -> tuple[int, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from broker.effects import Effect
 from broker.model import Change
 from tests.service.conftest import Broker, Serve
-from tests.service.scenarios import a_label, made, reconciled, running
+from tests.service.scenarios import a_label, made, market, reconciled, running
 
 PATH = "/api/v1/providers/simulator/instances"
 
@@ -93,6 +93,9 @@ async def test_a_machine_that_a_session_holds_is_ours_whatever_its_label(serve: 
         assert ("my-training", "running") == (found["label"], found["session_status"])
         _, body = await broker.call("GET", "/api/v1/providers")
         assert {"ours": 1, "orphaned": 1, "foreign": 0} == body["providers"][0]["machines"]
+        # Now no label of the account names the session any more.
+        await market(broker).destroy(session["provider_instance_id"])
+        assert "ours" == (await instances(broker))[relabelled]["ownership"]
 
 
 async def test_an_account_that_cannot_be_listed_is_no_empty_account(market_only: Broker) -> None:

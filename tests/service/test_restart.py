@@ -25,7 +25,7 @@ from broker.ssh.probe import VERIFY_COMMAND
 from broker.usecases.launch import first_attempt
 from providers.base import Endpoint, Instance, LaunchSpec
 from tests.builders import a_request, a_session
-from tests.service.conftest import Broker, Serve, eventually
+from tests.service.conftest import UNHURRIED, Broker, Serve, eventually
 from tests.service.scenarios import (
     FOR_EVER,
     assert_sound,
@@ -35,9 +35,6 @@ from tests.service.scenarios import (
     only_session,
     running,
 )
-
-UNHURRIED = {"lifecycle__check_interval": "1h", "lifecycle__reconciliation_interval": "1h"}
-"""Nobody takes up what a test writes, before the restart does."""
 
 
 async def bills(broker: Broker) -> int:

@@ -19,7 +19,7 @@ from broker.errors import StartupError
 from broker.model import Change, Session
 from providers.base import LaunchSpec
 from providers.label import Label, parse_label
-from tests.service.conftest import Broker, Serve
+from tests.service.conftest import UNHURRIED, Broker, Serve
 from tests.service.scenarios import (
     FOR_EVER,
     assert_sound,
@@ -30,7 +30,7 @@ from tests.service.scenarios import (
     running,
     shorten,
 )
-from tests.service.test_restart import UNHURRIED, bills, delete, made, recorded, sent
+from tests.service.test_restart import bills, delete, made, recorded, sent
 from tests.waiting import eventually
 
 PATIENT = {"lifecycle__orphan_grace_period": "1h"}

@@ -23,7 +23,7 @@ from broker.store.prepared import Prepared
 from broker.store.schema import HEAD, metadata
 from broker.store.soundness import refusing
 from tests.builders import NOW
-from tests.service.store_examples import HOUR, KEY, add, names_in, opened, session
+from tests.service.store_examples import HOUR, KEY, add, kept_locked, names_in, opened, session
 
 ROOT = Path(__file__).parents[2]
 STAMP = "SELECT value FROM meta WHERE key = 'copied_at'"
@@ -303,8 +303,7 @@ async def test_a_database_that_another_process_keeps_locked_is_refused(
     """After some patience."""
     await made(file)
     monkeypatch.setattr(opening, "BUSY_TIMEOUT", 0)
-    with closing(sqlite3.connect(file, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with kept_locked(file):
         assert "is locked by another process" in await refusal(file)
 
 

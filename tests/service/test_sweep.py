@@ -14,7 +14,7 @@ from broker.clock import utcnow
 from broker.model import Change
 from providers.label import Label, parse_label
 from providers.simulator.home import FOLDER
-from tests.service.conftest import Broker, Serve, eventually
+from tests.service.conftest import UNHURRIED, Broker, Serve, eventually
 from tests.service.scenarios import (
     FOR_EVER,
     a_label,
@@ -29,9 +29,6 @@ from tests.service.scenarios import (
     running,
     shorten,
 )
-
-UNHURRIED = {"lifecycle__check_interval": "1h", "lifecycle__reconciliation_interval": "1h"}
-"""No look by itself: what happens was due at its instant, or was asked for."""
 
 
 async def alive(broker: Broker) -> set[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +22,7 @@ from broker.effects import Effect
 from broker.errors import StoreUnwritable
 from broker.model import Change, Status
 from broker.usecases import workers
-from tests.service.conftest import Broker, Serve, eventually
+from tests.service.conftest import UNHURRIED, Broker, Serve, eventually
 from tests.service.scenarios import (
     a_label,
     assert_sound,
@@ -33,12 +32,10 @@ from tests.service.scenarios import (
     metric,
     running,
 )
-from tests.service.store_examples import add
+from tests.service.store_examples import add, kept_locked
 from tests.service.store_examples import session as session_of
 
 GAUGE = "gpu_database_unwritable"
-UNHURRIED = {"lifecycle__check_interval": "1h", "lifecycle__reconciliation_interval": "1h"}
-"""Nobody ends what is over, or sees an orphan, before the restart does."""
 
 
 @pytest.fixture(autouse=True)
@@ -68,8 +65,7 @@ async def become_impatient(parts: Parts) -> None:
 async def unwritable(parts: Parts, folder: Path) -> AsyncIterator[None]:
     """Another process has begun to write, and does not come to an end."""
     await become_impatient(parts)
-    with closing(sqlite3.connect(folder / "broker.db", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with kept_locked(folder / "broker.db"):
         yield
 
 

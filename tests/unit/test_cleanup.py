@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,13 @@ from tests.builders import DEPLOYMENT, NOW, SESSION_ID, a_holder, a_label, an_in
 
 GRACE = timedelta(minutes=5)
 OLD = an_instance(label=a_label(), created_at=NOW - timedelta(hours=9))
+
+
+def judged(instance: Instance, **changes: Any) -> Judgement:
+    """What becomes of a machine, by a database that knows of no session with its label."""
+    known = {"holder": None, "has_database": True, "is_forced": False, "first_seen_at": None}
+    given = {**known, "restored_at": None, **changes}
+    return judge(instance, deployment=DEPLOYMENT, grace=GRACE, now=NOW, **given)
 
 
 @pytest.mark.parametrize(
@@ -30,18 +38,7 @@ def test_a_restored_database_spares_what_it_cannot_know(
     restored_at: datetime | None, verdict: Verdict
 ) -> None:
     """A machine without a row may be that of a session which was created after the copy."""
-    judgement = judge(
-        OLD,
-        deployment=DEPLOYMENT,
-        holder=None,
-        has_database=True,
-        is_forced=False,
-        first_seen_at=None,
-        restored_at=restored_at,
-        grace=GRACE,
-        now=NOW,
-    )
-    assert verdict is judgement.verdict
+    assert verdict is judged(OLD, restored_at=restored_at).verdict
 
 
 @pytest.mark.parametrize("has_database", [True, False])
@@ -49,16 +46,11 @@ def test_a_machine_with_our_mark_and_no_readable_label_is_shown_and_spared(
     has_database: bool,
 ) -> None:
     """Nothing tells whose it is and until when it may live, so that no force destroys it."""
-    judgement = judge(
+    judgement = judged(
         an_instance(label=f"gpub-{DEPLOYMENT}-zz", created_at=NOW - timedelta(days=9)),
-        deployment=DEPLOYMENT,
-        holder=None,
         has_database=has_database,
         is_forced=True,
         first_seen_at=NOW - timedelta(days=9),
-        restored_at=None,
-        grace=GRACE,
-        now=NOW,
     )
     assert Verdict.UNREADABLE is judgement.verdict
     assert "cannot be read" in judgement.why
@@ -84,18 +76,7 @@ def test_a_machine_is_claimed_where_a_sweep_would_call_it_held(
     instance: Instance, holder: Holder, verdict: Verdict
 ) -> None:
     """A session claims one machine, and any under its label while it is open which that is."""
-    judgement = judge(
-        instance,
-        deployment=DEPLOYMENT,
-        holder=holder,
-        has_database=True,
-        is_forced=False,
-        first_seen_at=None,
-        restored_at=None,
-        grace=GRACE,
-        now=NOW,
-    )
-    assert verdict is judgement.verdict
+    assert verdict is judged(instance, holder=holder).verdict
 
 
 def test_the_twin_of_a_held_machine_is_remembered_as_seen() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,7 +12,7 @@ import pytest
 from broker.decide.money import cost
 from broker.effects import Effect
 from broker.model import Session, Status
-from providers.errors import Unauthorized, Unavailable
+from providers.errors import ProviderError, Unauthorized, Unavailable
 from tests.simulated import Simulated, SimulatedTime, simulated_broker
 
 
@@ -74,56 +75,59 @@ def test_a_machine_that_no_call_ends_is_billed_on(
     time.run(story())
 
 
+@contextmanager
+def failing(broker: Simulated, error: type[ProviderError]) -> Iterator[None]:
+    """All that the market is asked about machines ends in an error, and does nothing."""
+
+    async def fail(*_: object) -> NoReturn:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patched:
+        for call in ("list_instances", "get", "destroy"):
+            patched.setattr(broker.market, call, fail)
+        yield
+
+
+async def assert_billed_until_missed(broker: Simulated, session: Session) -> None:
+    """Its machine is destroyed by hand now, and billed until that is seen: a minute at most."""
+    await broker.market.destroy(session.instance_id or "")
+    over = await broker.until(session.id, Status.STOPPED)
+    (bill,) = await broker.bills()
+    (accrual,) = (await broker.parts.sessions.overview(session.id)).accruals
+    late = cost(accrual, broker.time.now()) - bill.billed
+    assert 0 <= late <= bill.price_per_hour / 60, (over, late)
+
+
 def test_a_machine_that_nobody_may_destroy_is_billed_on(
-    time: SimulatedTime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    time: SimulatedTime, tmp_path: Path
 ) -> None:
     """A refused call destroys nothing: the meter stops when the owner has destroyed it by hand."""
-
-    async def refuse(*_: object) -> NoReturn:
-        raise Unauthorized
 
     async def story() -> None:
         async with simulated_broker(time, tmp_path) as broker:
             session = await broker.running()
-            with monkeypatch.context() as revoked:
-                for call in ("list_instances", "get", "destroy"):
-                    revoked.setattr(broker.market, call, refuse)
+            with failing(broker, Unauthorized):
                 await time.pass_by(seconds=1)
                 await broker.parts.sessions.done(session.id)
                 await time.pass_by(minutes=10)
                 await assert_billed_truly(broker, session)
-            await broker.market.destroy(session.instance_id or "")
-            over = await broker.until(session.id, Status.STOPPED)
-            (bill,) = await broker.bills()
-            (accrual,) = (await broker.parts.sessions.overview(session.id)).accruals
-            late = cost(accrual, time.now()) - bill.billed
-            assert 0 <= late <= bill.price_per_hour / 60, (over, late)
+            await assert_billed_until_missed(broker, session)
 
     time.run(story())
 
 
 def test_a_machine_whose_end_got_no_answer_is_billed_until_it_was_missed(
-    time: SimulatedTime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    time: SimulatedTime, tmp_path: Path
 ) -> None:
     """Nobody knows which of the calls had its effect, and when: it may have been the last one."""
-
-    async def keep_silent(*_: object) -> NoReturn:
-        raise Unavailable
 
     async def story() -> None:
         async with simulated_broker(time, tmp_path) as broker:
             session = await broker.running()
-            with monkeypatch.context() as silent:
-                for call in ("list_instances", "get", "destroy"):
-                    silent.setattr(broker.market, call, keep_silent)
+            with failing(broker, Unavailable):
                 await broker.parts.sessions.done(session.id)
                 await time.pass_by(minutes=10)
-            await broker.market.destroy(session.instance_id or "")
-            await broker.until(session.id, Status.STOPPED)
-            (bill,) = await broker.bills()
-            (accrual,) = (await broker.parts.sessions.overview(session.id)).accruals
-            late = cost(accrual, time.now()) - bill.billed
-            assert 0 <= late <= bill.price_per_hour / 60
+            await assert_billed_until_missed(broker, session)
 
     time.run(story())
 
